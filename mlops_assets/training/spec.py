@@ -1,0 +1,192 @@
+"""What a product declares in its YAML file: frozen, strict, with the defaults in one place.
+
+Add a field here when a team should be able to set something per product without writing code.
+Keep out anything that acts: these are facts that the rest of `training` reads. A typo in the YAML is
+refused by these models, and the component loader adds the file and the line.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Spec(BaseModel):
+    """Base of every declared thing: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Spec):
+    """Where raw rows come from: a local path, an http(s) URL or an s3 URI of a CSV file.
+
+    `location` None means the product's bundled generator, whose rows are labelled sample data.
+    """
+
+    location: str | None = None
+    timeout_seconds: float = Field(default=30, gt=0, le=3600)
+    max_megabytes: float = Field(default=512, gt=0)
+    max_rows: int = Field(default=1_000_000, ge=1)
+    sample_rows: int = Field(default=13_320, ge=1)
+    sample_seed: int = 20_18
+
+
+class Column(Spec):
+    """The contract of one cleaned column; `required` columns may hold no nulls at all after cleaning."""
+
+    name: Name
+    type: Literal["number", "category"]
+    required: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] | None = None
+    max_null_share: Share = 0.05
+
+
+class Contract(Spec):
+    """What the data must keep: raw columns present, cleaned columns in range, enough rows, few duplicates."""
+
+    raw_columns: tuple[str, ...]
+    columns: tuple[Column, ...]
+    min_rows: int = Field(default=500, ge=1)
+    max_dropped_share: Share = 0.25
+    max_null_share: Share = 0.05
+    max_duplicate_share: Share = 0.01
+    max_unseen_share: Share = 0.10
+
+
+class Target(Spec):
+    """The column that is predicted. `transform: log` trains on log(target); answers are in target units."""
+
+    column: Name
+    unit: str = ""
+    decimals: int = Field(default=2, ge=0, le=10)
+    transform: Literal["none", "log"] = "none"
+
+
+class Features(Spec):
+    """Model columns, by kind, as `features(record)` of the product's module returns them.
+
+    `optional` names request fields that sharpen the estimate but may be missing; training hides them in a
+    copy of the rows, so that one model answers both kinds of request well.
+    """
+
+    numeric: tuple[Name, ...] = ()
+    categorical: tuple[Name, ...] = ()
+    optional: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Features:
+        names = self.numeric + self.categorical
+        if not names:
+            raise ValueError("features: declare at least one numeric or categorical column")
+        doubled = {n for n in names if names.count(n) > 1}
+        if doubled:
+            raise ValueError(f"features: declared twice: {', '.join(sorted(doubled))}")
+        return self
+
+
+Family = Literal["linear", "ridge", "lasso", "tree", "forest", "boosting", "ensemble"]
+
+
+class Candidate(Spec):
+    """One model family in the search and the grid of its parameters (every combination is tried)."""
+
+    family: Family
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+
+class Search(Spec):
+    """How the best model is looked for: families, folds, the score, seeds, processes."""
+
+    candidates: tuple[Candidate, ...]
+    folds: int = Field(default=3, ge=2, le=20)
+    holdout_share: float = Field(default=0.2, gt=0, lt=0.9)
+    seed: int = 42
+    score: str = "median_ape"
+    workers: int = Field(default=2, ge=1, le=64)
+    timeout_seconds: float = Field(default=1800, gt=0)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Search:
+        if not self.candidates:
+            raise ValueError("search.candidates: declare at least one model family")
+        return self
+
+
+class Interval(Spec):
+    """The quantiles that come with every regression answer."""
+
+    low: float = Field(default=0.1, gt=0, lt=0.5)
+    high: float = Field(default=0.9, gt=0.5, lt=1)
+
+
+class Gate(Spec):
+    """One quality limit on a metric of the untouched hold-out.
+
+    Exactly one of `maximum`, `minimum`, or `worse_than_production` (the largest share by which the metric may be
+    worse than production's on the same hold-out). `segment` applies the limit to each value of that column with
+    at least `segment_min_rows` rows.
+    """
+
+    metric: str
+    maximum: float | None = None
+    minimum: float | None = None
+    worse_than_production: float | None = Field(default=None, ge=0)
+    segment: Name | None = None
+    segment_min_rows: int = Field(default=30, ge=1)
+    blocking: bool = True
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Gate:
+        given = [v is not None for v in (self.maximum, self.minimum, self.worse_than_production)]
+        if sum(given) != 1:
+            raise ValueError(
+                f"gate {self.metric}: give exactly one of maximum, minimum, worse_than_production"
+            )
+        return self
+
+
+class Vocabulary(Spec):
+    """A GET route that lists the values of one categorical column that the production model knows."""
+
+    route: Name
+    column: Name
+    key: Name
+
+
+class Serving(Spec):
+    """HTTP inference of an online product: its route, its vocabulary routes and its slot of ports.
+
+    `slot` 0 is ports 6001/6002, slot 1 is 6011/6012, and so on.
+    """
+
+    route: Name
+    slot: int = Field(ge=0, le=99)
+    answer: Name = "estimate"
+    vocabularies: tuple[Vocabulary, ...] = ()
+    batch_limit: int = Field(default=1000, ge=1, le=10_000)
+
+
+class Product(Spec):
+    """One ML product, from source to served model. `functions` is the module of its pure functions."""
+
+    name: Name
+    title: str
+    functions: str = Field(pattern=r"^[A-Za-z_][\w.]*$")
+    owner: str
+    task: Literal["regression", "classification"] = "regression"
+    source: Source = Source()
+    contract: Contract
+    target: Target
+    features: Features
+    search: Search
+    interval: Interval | None = None
+    gates: tuple[Gate, ...]
+    serving: Serving | None = None
+    schedule: str = "0 3 * * 1"
+    parity_tolerance: float = Field(default=1e-4, gt=0)
