@@ -128,8 +128,8 @@ class Interval(Spec):
 class Gate(Spec):
     """One quality limit on a metric of the untouched hold-out.
 
-    Exactly one of `maximum`, `minimum`, or `worse_than_production` (the largest share by which the metric may be
-    worse than production's on the same hold-out). `segment` applies the limit to each value of that column with
+    Either `minimum` and/or `maximum`, or `worse_than_production`: the largest share by which the metric may be
+    worse than production's on the same hold-out. `segment` applies the limit to each value of that column with
     at least `segment_min_rows` rows.
     """
 
@@ -142,13 +142,20 @@ class Gate(Spec):
     blocking: bool = True
 
     @model_validator(mode="after")
-    def _one_limit(self) -> Gate:
-        given = [v is not None for v in (self.maximum, self.minimum, self.worse_than_production)]
-        if sum(given) != 1:
-            raise ValueError(
-                f"gate {self.metric}: give exactly one of maximum, minimum, worse_than_production"
-            )
+    def _one_kind(self) -> Gate:
+        absolute = self.minimum is not None or self.maximum is not None
+        if absolute == (self.worse_than_production is not None):
+            raise ValueError(f"gate {self.metric}: give minimum and/or maximum, or worse_than_production")
+        if self.segment is not None and not absolute:
+            raise ValueError(f"gate {self.metric}: a segment is limited by minimum or maximum")
         return self
+
+    @property
+    def name(self) -> str:
+        """The asset check's name: `<metric>_gate`, with what makes it differ from the metric's other gates."""
+        if self.segment is not None:
+            return f"{self.metric}_by_{self.segment}_gate"
+        return f"{self.metric}_vs_production_gate" if self.worse_than_production is not None else f"{self.metric}_gate"
 
 
 class Vocabulary(Spec):
@@ -190,3 +197,13 @@ class Product(Spec):
     serving: Serving | None = None
     schedule: str = "0 3 * * 1"
     parity_tolerance: float = Field(default=1e-4, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Product:
+        names = [gate.name for gate in self.gates]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"gates: declared twice: {', '.join(doubled)}")
+        if self.task == "classification" and self.interval is not None:
+            raise ValueError("interval: only a regression has one")
+        return self

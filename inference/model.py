@@ -1,0 +1,185 @@
+"""One loaded release: an ONNX session with the product's request schema and columns in front of it.
+
+Add here what turns validated requests into estimates. Keep out HTTP (`predict`), files (`model_store`) and
+which release serves (`follower`). A Model never changes after `load`, so requests in flight finish on the one
+they took.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from inference.functions import ProductFunctions
+from inference.release import MODEL, Manifest, ReleaseError, SmokeCase, read_files, read_manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime as ort
+
+SMOKE_TOLERANCE = 1e-4
+ONNX_TYPES = {"tensor(float)": "float", "tensor(string)": "string"}
+
+
+class NotFiniteError(ArithmeticError):
+    """The model answered NaN or infinity for a valid request."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One row's answer. Regression: `value` in target units and maybe the interval's ends. Classification:
+    `value` is the class and `probabilities` has one per class. `notes` say what it does not rest on.
+    """
+
+    value: float | str | int
+    low: float | None = None
+    high: float | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Model:
+    """A release that is ready to answer."""
+
+    def __init__(
+        self, manifest: Manifest, functions: ProductFunctions, session: ort.InferenceSession
+    ) -> None:
+        import numpy as np
+
+        self.manifest = manifest
+        self.version = manifest.version
+        self._features = functions.features
+        self._session = session
+        kinds: dict[str, Any] = {"float": np.float32, "string": np.object_}
+        self._inputs = [(i.name, kinds[i.type]) for i in manifest.inputs]
+        self._outputs = list(manifest.outputs)
+        self._array = np.array
+        self._known: dict[str, tuple[bool, frozenset[Any]]] = {}
+
+    @classmethod
+    def load(cls, folder: Path, functions: ProductFunctions) -> Model:
+        """Prove, load and try the release in `folder`; raises ReleaseError when it is not fit to serve.
+
+        Files have their listed hashes, `features` of the smoke requests covers the ONNX inputs, and each
+        smoke answer is reproduced within 1e-4 of its size. That also warms the session.
+        """
+        manifest = read_manifest(folder)
+        if manifest.module != functions.module:
+            raise ReleaseError(f"{folder}: made for {manifest.module}; this service has {functions.module}")
+        session = _session(read_files(folder, manifest)[MODEL], folder / MODEL)
+        _check_signature(manifest, session, folder / MODEL)
+        model = cls(manifest, functions, session)
+        try:
+            cases = [functions.request.model_validate(case.request) for case in manifest.smoke]
+            model._learn_vocabulary(cases[0])
+            estimates = [model.estimate([case])[0] for case in cases]
+            together = model.estimate(cases)
+        except ValidationError as error:
+            raise ReleaseError(f"{folder}: a smoke request breaks the product's contract: {error}") from error
+        except Exception as error:
+            raise ReleaseError(f"{folder}: a smoke request can't be answered: {error!r}") from error
+        for case, alone, among in zip(manifest.smoke, estimates, together, strict=True):
+            _check_smoke(case, alone, folder)
+            _check_smoke(case, among, folder)
+        return model
+
+    def estimate(self, requests: Sequence[BaseModel]) -> list[Estimate]:
+        """Answer every request with one ONNX call. Raises NotFiniteError when a row's answer is no number."""
+        records = [vars(request) for request in requests]
+        rows = [self._features(record) for record in records]
+        array = self._array
+        feed = {name: array([[row[name]] for row in rows], dtype=kind) for name, kind in self._inputs}
+        answers = self._session.run(self._outputs, feed)
+        notes = [self._notes(record, row) for record, row in zip(records, rows, strict=True)]
+        if self._outputs[0] == "label":
+            return self._labels(answers, notes)
+        return self._numbers(answers, notes)
+
+    def _numbers(self, answers: Sequence[np.ndarray], notes: list[tuple[str, ...]]) -> list[Estimate]:
+        columns = {name: values.ravel().tolist() for name, values in zip(self._outputs, answers, strict=True)}
+        for name, values in columns.items():
+            if not all(map(math.isfinite, values)):
+                raise NotFiniteError(f"release {self.version} answered a {name} that is not a finite number")
+        nothing: list[float | None] = [None] * len(notes)
+        lows, highs = columns.get("low", nothing), columns.get("high", nothing)
+        return [
+            Estimate(value, low, high, notes=note)
+            for value, low, high, note in zip(columns["estimate"], lows, highs, notes, strict=True)
+        ]
+
+    def _labels(self, answers: Sequence[np.ndarray], notes: list[tuple[str, ...]]) -> list[Estimate]:
+        columns = dict(zip(self._outputs, answers, strict=True))
+        labels = columns["label"].ravel().tolist()
+        shares = columns["probabilities"].tolist() if "probabilities" in columns else [[]] * len(labels)
+        if not all(math.isfinite(share) for row in shares for share in row):
+            raise NotFiniteError(f"release {self.version} answered a probability that is not a finite number")
+        names = [str(name) for name in self.manifest.classes]
+        return [
+            Estimate(label, probabilities=dict(zip(names, row, strict=True)) if row else {}, notes=note)
+            for label, row, note in zip(labels, shares, notes, strict=True)
+        ]
+
+    def _learn_vocabulary(self, example: BaseModel) -> None:
+        """Pass each known value through `features`, so that spelling is compared as the model sees it."""
+        base = dict(vars(example))
+        model_columns = {name for name, _ in self._inputs}
+        for column, values in self.manifest.vocabulary.items():
+            if column not in base:
+                continue
+            direct = column not in model_columns
+            seen = (v.casefold() if direct else self._features({**base, column: v})[column] for v in values)
+            self._known[column] = (direct, frozenset(seen))
+
+    def _notes(self, record: dict[str, Any], row: Any) -> tuple[str, ...]:
+        notes: tuple[str, ...] = ()
+        for column, (direct, known) in self._known.items():
+            given = record[column]
+            if given is None or (str(given).casefold() if direct else row[column]) in known:
+                continue
+            shown = str(given)[:80]
+            notes += (f"{column} {shown!r} is not known to the model; the estimate rests on the rest",)
+        return notes
+
+
+def _session(data: bytes, path: Path) -> ort.InferenceSession:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ReleaseError(f"{path}: ONNX Runtime refuses it: {error}") from error
+
+
+def _check_signature(manifest: Manifest, session: ort.InferenceSession, path: Path) -> None:
+    declared = {i.name: i.type for i in manifest.inputs}
+    actual = {i.name: ONNX_TYPES.get(i.type, i.type) for i in session.get_inputs()}
+    if declared != actual:
+        raise ReleaseError(f"{path}: its inputs are {actual}, the manifest says {declared}")
+    missing = set(manifest.outputs) - {o.name for o in session.get_outputs()}
+    if missing:
+        raise ReleaseError(f"{path}: it has no output {', '.join(sorted(missing))}")
+
+
+def _check_smoke(case: SmokeCase, got: Estimate, folder: Path) -> None:
+    actual: dict[str, Any] = {"estimate": got.value, "label": got.value, "low": got.low, "high": got.high}
+    checked = {name: value for name, value in case.expected.items() if name in actual}
+    if not checked:
+        raise ReleaseError(f"{folder}: a smoke case expects nothing that can be compared")
+    for name, expected in checked.items():
+        if not _close(actual[name], expected):
+            raise ReleaseError(f"{folder}: smoke {name} is {actual[name]!r}, the exporter got {expected!r}")
+
+
+def _close(actual: Any, expected: Any) -> bool:
+    if isinstance(actual, float) and isinstance(expected, int | float):
+        return math.isclose(actual, expected, rel_tol=SMOKE_TOLERANCE, abs_tol=1e-9)
+    return bool(actual == expected)

@@ -1,0 +1,161 @@
+"""`mlops doctor`: each thing that has to be right, asked for real, with what to do when it isn't.
+
+Add a question here when its answer explains a failure that people meet. Every question has a time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from mlops_assets.api.orchestrator import Orchestrator, OrchestratorError
+from mlops_assets.installation.supervisor import Supervisor
+from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.settings import Settings
+from mlops_assets.storage.database import Database
+from mlops_assets.training.catalogue import DeclarationError, declared_products
+
+ASK_SECONDS = 5.0
+LEAST_FREE_GB = 2.0
+KNOWN_PREFIXES = ("MLOPS_SERVING_", "MLOPS_DAGSTER_", "MLOPS_RUN", "MLOPS_CODE_PORT", "MLOPS_LOGS")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question's answer. `advice` says what to do if it isn't good."""
+
+    good: bool
+    said: str
+    advice: str = ""
+
+
+def doctor(settings: Settings, console: Console) -> int:
+    """Ask every question and print the answers. Returns 0 if all are good, else 1."""
+    questions: list[tuple[str, Callable[[Settings], Answer]]] = [
+        ("settings", _settings),
+        ("products", _products),
+        ("programs", _programs),
+        ("database", _database),
+        ("storage", _storage),
+        ("dagster", _dagster),
+        ("mlflow", _mlflow),
+        ("serving", _serving),
+    ]
+    bad = 0
+    for title, ask in questions:
+        answer = ask(settings)
+        bad += not answer.good
+        mark = "[green]✓[/]" if answer.good else "[red]✗[/]"
+        console.print(f"{mark} {title:<10} {escape(answer.said)}", highlight=False, soft_wrap=True)
+        if not answer.good and answer.advice:
+            console.print(f"  → {escape(answer.advice)}", highlight=False, soft_wrap=True)
+    return 1 if bad else 0
+
+
+def _settings(settings: Settings) -> Answer:
+    fields = {f"MLOPS_{name.upper()}" for name in Settings.model_fields}
+    unknown = [
+        name
+        for name in os.environ
+        if name.startswith("MLOPS_")
+        and name not in fields
+        and not name.startswith(KNOWN_PREFIXES)
+        and not name.endswith("_SOURCE")
+    ]
+    if unknown:
+        return Answer(False, f"unknown: {', '.join(sorted(unknown))}", "check the spelling; nothing reads them")
+    return Answer(True, f"state in {settings.home}, ports moved by {settings.port_offset}")
+
+
+def _products(settings: Settings) -> Answer:
+    try:
+        names = [p.name for p in declared_products()]
+    except DeclarationError as error:
+        return Answer(False, str(error), "correct the file")
+    return Answer(bool(names), f"declared: {', '.join(names) or 'none'}", "declare one under mlops_assets/defs")
+
+
+def _programs(settings: Settings) -> Answer:
+    states = Supervisor(settings).states()
+    if not states:
+        return Answer(False, "nothing runs", "mlops up")
+    bad = [f"{s.name} {s.state}" for s in states.values() if s.state != "RUNNING"]
+    return Answer(not bad, ", ".join(bad) or f"{len(states)} running", "mlops logs PROGRAM")
+
+
+def _database(settings: Settings) -> Answer:
+    database = Database.connect(settings.database)
+    kind = "embedded PostgreSQL" if settings.embedded_database else "your PostgreSQL"
+    try:
+        with database.engine.connect() as connection:
+            size = connection.scalar(text("SELECT pg_database_size(current_database())"))
+            return Answer(True, f"{kind}, {int(size or 0) / 2**20:,.0f} MB")
+    except SQLAlchemyError as error:
+        words = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        return Answer(False, f"{kind}: {words}", "mlops logs postgres; or check MLOPS_DATABASE_URL")
+    finally:
+        database.dispose()
+
+
+def _storage(settings: Settings) -> Answer:
+    if "://" in settings.storage and not settings.storage.startswith("file://"):
+        return Answer(True, settings.storage)
+    free = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.parent).free / 2**30
+    return Answer(
+        free >= LEAST_FREE_GB,
+        f"{settings.storage}, {free:,.1f} GB free",
+        f"less than {LEAST_FREE_GB:.0f} GB free: remove old files or move MLOPS_HOME",
+    )
+
+
+def _dagster(settings: Settings) -> Answer:
+    orchestrator = Orchestrator(settings.dagster_url)
+    try:
+        problems = orchestrator.location_problems()
+        silent = [d["daemonType"] for d in orchestrator.daemons() if d["required"] and not d["healthy"]]
+    except OrchestratorError as error:
+        return Answer(False, str(error), "mlops logs webserver")
+    if problems:
+        words = "; ".join(f"{name}: {said.splitlines()[0]}" for name, said in problems.items())
+        return Answer(False, words, "mlops logs code")
+    if silent:
+        return Answer(False, f"no heartbeat: {', '.join(silent)}", "mlops logs daemon")
+    return Answer(True, "code locations loaded, daemons alive")
+
+
+def _mlflow(settings: Settings) -> Answer:
+    try:
+        answer = httpx.get(f"{settings.mlflow_url}/health", timeout=ASK_SECONDS)
+    except httpx.HTTPError as error:
+        return Answer(False, f"{settings.mlflow_url}: {error}", "mlops logs mlflow")
+    return Answer(answer.status_code == 200, f"{settings.mlflow_url}: {answer.text[:80]}", "mlops logs mlflow")
+
+
+def _serving(settings: Settings) -> Answer:
+    database = Database.connect(settings.database)
+    said, good = [], True
+    try:
+        ledger = Ledger(database)
+        for product in declared_products():
+            if product.serving is None:
+                continue
+            url = f"http://{settings.host}:{settings.ports.production(product.serving.slot)}/api/health"
+            wanted = ledger.state(product.name).production
+            health = httpx.get(url, timeout=ASK_SECONDS).json()
+            version = (health.get("model") or {}).get("version")
+            good = good and health["status"] == "ok" and version == wanted
+            said.append(f"{product.name}: release {version} of {wanted}, {health['status']}")
+    except (httpx.HTTPError, SQLAlchemyError, ValueError, DeclarationError) as error:
+        words = str(error).strip().splitlines()[0]
+        return Answer(False, f"a service doesn't answer: {words}", "mlops status; mlops logs")
+    finally:
+        database.dispose()
+    return Answer(good, "; ".join(said) or "no online product", "mlops logs; or no release yet: mlops up")

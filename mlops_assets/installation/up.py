@@ -1,0 +1,179 @@
+"""A whole installation, started: every step in order, each safe to repeat after a kill at any moment.
+
+Keep out how programs are kept up (`supervisor.py`) and what they are (`programs.py`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from mlops_assets.installation import leftovers, ports, postgres, schema
+from mlops_assets.installation.programs import Program, platform_programs, product_programs
+from mlops_assets.installation.report import Report
+from mlops_assets.installation.supervisor import Supervisor, tail
+from mlops_assets.settings import PROJECT, Settings
+from mlops_assets.training.spec import Product
+
+READY_SECONDS = 90.0
+GONE_SECONDS = 60.0
+# A program that can't start is tried again after 1, 2, 3, … seconds; the third such pause tells enough.
+FAILING_SECONDS = 2.5
+LAST_STAGE = 2
+
+
+class InstallationError(RuntimeError):
+    """The installation can't be started or stopped; the message names the program and its log."""
+
+
+@contextmanager
+def exclusive(settings: Settings) -> Iterator[None]:
+    """Only one `up` or `down` of an installation at a time; the system frees the lock of a killed one."""
+    with (settings.home / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InstallationError(f"another `mlops up` or `mlops down` works on {settings.home}") from None
+        yield
+
+
+def prepare_home(settings: Settings) -> None:
+    """The folders of an installation. State is private: only the owner may look inside."""
+    for folder in (settings.home, settings.run_dir, settings.logs, settings.home / "serving"):
+        folder.mkdir(parents=True, exist_ok=True)
+    if settings.run_dir.stat().st_uid != os.getuid():
+        raise InstallationError(f"{settings.run_dir} belongs to another user")
+    for folder in (settings.run_dir, settings.logs, settings.home / "serving"):
+        folder.chmod(0o700)
+    if postgres.system_user():
+        # The database's own account has to pass through to its socket's folder, and may list nothing.
+        settings.run_dir.chmod(0o711)
+    shipped = PROJECT / "dagster_home" / "dagster.yaml"
+    if settings.home != shipped.parent:
+        shutil.copyfile(shipped, settings.home / "dagster.yaml")
+
+
+def start(settings: Settings, products: list[Product], report: Report) -> list[Program]:
+    """Start everything that isn't running and return when all of it is ready."""
+    programs = platform_programs(settings)
+    programs += [p for product in products for p in product_programs(settings, product)]
+    supervisor = Supervisor(settings)
+    if not supervisor.running():
+        lost = leftovers.marked(settings.home)
+        if lost:
+            with report.step(f"End {len(lost)} processes left by an earlier start"):
+                leftovers.end(lost)
+    running = {s.name for s in supervisor.states().values() if s.state in ("RUNNING", "STARTING")}
+    ports.refuse_taken(
+        settings.host, {p.title: p.port for p in programs if p.port is not None and p.name not in running}
+    )
+    if settings.embedded_database and "postgres" not in running:
+        with report.step("Prepare the embedded PostgreSQL"):
+            postgres.prepare(settings)
+    supervisor.write_config(programs)
+    if supervisor.running():
+        supervisor.apply()
+    else:
+        supervisor.start()
+    _start_stages(settings, supervisor, programs, report)
+    return programs
+
+
+def _start_stages(
+    settings: Settings, supervisor: Supervisor, programs: list[Program], report: Report
+) -> None:
+    for program in (p for p in programs if p.stage == 0):
+        supervisor.start_program(program.name)
+    with report.step("Database up, schemas up to date"):
+        schema.wait_for_database(settings)
+        schema.migrate(settings)
+    for stage in sorted({p.stage for p in programs} - {0}):
+        members = [p for p in programs if p.stage == stage]
+        for program in members:
+            supervisor.start_program(program.name)
+        for program in members:
+            with report.step(f"{program.title} ready" + (f" on {program.port}" if program.port else "")):
+                wait_ready(settings, supervisor, program)
+
+
+def wait_ready(settings: Settings, supervisor: Supervisor, program: Program) -> None:
+    """Return when `program` answers.
+
+    Raises:
+        InstallationError: it gave up, or is silent for too long; holds the last lines of its log.
+    """
+    give_up = time.monotonic() + READY_SECONDS
+    failing_since: float | None = None
+    while not is_ready(settings, program):
+        state = supervisor.states().get(program.name)
+        failing_since = (failing_since or time.monotonic()) if state and state.state == "BACKOFF" else None
+        hopeless = failing_since is not None and time.monotonic() - failing_since > FAILING_SECONDS
+        gone = state is None or state.state in ("FATAL", "STOPPED")
+        if gone or hopeless or time.monotonic() > give_up:
+            log = settings.logs / f"{program.name}.log"
+            last = "\n".join(f"    {line}" for line in tail(log, 12))
+            word = state.state if state else "unknown to the process manager"
+            raise InstallationError(f"{program.title} isn't ready ({word}); the end of {log}:\n{last}")
+        time.sleep(0.1)
+    _wait_running(supervisor, program, give_up)
+
+
+def _wait_running(supervisor: Supervisor, program: Program, give_up: float) -> None:
+    # A program that answers may still be in supervisord's first two seconds; one without a port has only those.
+    if program.port is not None:
+        return
+    while supervisor.states()[program.name].state != "RUNNING" and time.monotonic() < give_up:
+        time.sleep(0.1)
+
+
+def is_ready(settings: Settings, program: Program) -> bool:
+    """True if the program answers on its path, or accepts connections on its port; True if it has neither."""
+    if program.port is None:
+        return True
+    if program.ready_path is None:
+        return ports.answers(settings.host, program.port)
+    try:
+        url = f"http://{settings.host}:{program.port}{program.ready_path}"
+        return httpx.get(url, timeout=5).status_code < 400
+    except httpx.HTTPError:
+        return False
+
+
+def stop(settings: Settings, report: Report) -> int:
+    """Stop every program and the process manager, the database last; end whatever else is still alive.
+
+    Returns the number of processes that nobody managed any more.
+    """
+    supervisor = Supervisor(settings)
+    if supervisor.running():
+        stages = {p.name: p.stage for p in platform_programs(settings)}
+        with report.step("Stop all programs"):
+            for stage in sorted({*stages.values(), LAST_STAGE}, reverse=True):
+                names = [n for n in supervisor.states() if stages.get(n, LAST_STAGE) == stage]
+                _stop_together(supervisor, names)
+            supervisor.shut_down()
+            give_up = time.monotonic() + GONE_SECONDS
+            while leftovers.marked(settings.home, "supervisord") and time.monotonic() < give_up:
+                time.sleep(0.05)
+    lost = leftovers.marked(settings.home)
+    if lost:
+        with report.step(f"End {len(lost)} processes that were left"):
+            leftovers.end(lost)
+    return len(lost)
+
+
+def _stop_together(supervisor: Supervisor, names: list[str]) -> None:
+    for name in names:
+        supervisor.stop_program(name)
+    give_up = time.monotonic() + GONE_SECONDS
+    while time.monotonic() < give_up:
+        states = supervisor.states()
+        if all(states[n].state in ("STOPPED", "EXITED", "FATAL") for n in names):
+            return
+        time.sleep(0.05)

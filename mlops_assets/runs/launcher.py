@@ -1,0 +1,244 @@
+"""The Dagster run launcher over the fork server: a run gets its own process in milliseconds.
+
+Add here what Dagster asks of a launcher: launch, terminate, health. Keep out the server and what its children do.
+The launcher, the daemon and the fork server share one machine; elsewhere use Dagster's launchers for it.
+When the fork server can't start a run, the run starts as `dagster api execute_run`, slower but never lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, Field, IntSource, StringSource
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+
+from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailable
+from mlops_assets.runs.coordinator import ImmediateRunCoordinator
+from mlops_assets.runs.process import ProcessIdentity
+from mlops_assets.runs.protocol import Launch
+
+PROCESS_TAG = "mlops/run_process"
+LAUNCH_TAG = "mlops/launched_by"
+IDENTITY_WAIT_SECONDS = 2.0
+
+
+class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
+    """Starts runs through the fork server at `socket_path`, or as plain subprocesses when it is away."""
+
+    def __init__(
+        self,
+        socket_path: str,
+        fallback: bool = True,
+        fallback_after_seconds: int = 5,
+        kill_after_seconds: int = 30,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        self._inst_data = inst_data
+        self._client = ForkServerClient(socket_path, timeout_seconds=fallback_after_seconds)
+        self._fallback = fallback
+        self._kill_after_seconds = kill_after_seconds
+        super().__init__()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {
+            "socket_path": Field(StringSource, description="Unix socket of the fork server (at most 107 bytes)."),
+            "fallback": Field(
+                bool,
+                is_required=False,
+                default_value=True,
+                description="Start a run as a plain subprocess when the fork server can't; else it fails.",
+            ),
+            "fallback_after_seconds": Field(
+                IntSource,
+                is_required=False,
+                default_value=5,
+                description="How long to wait for a fork server that accepts connections but does not answer.",
+            ),
+            "kill_after_seconds": Field(
+                IntSource,
+                is_required=False,
+                default_value=30,
+                description="A terminated run that still has its process after this time loses it.",
+            ),
+        }
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> ForkRunLauncher:
+        return cls(inst_data=inst_data, **config_value)
+
+    # -- launching ------------------------------------------------------------------------------------------------
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Start the run's process; returns as soon as it exists and is recorded in the run's tags."""
+        run = context.dagster_run
+        coordinator = self._instance.run_coordinator
+        if isinstance(coordinator, ImmediateRunCoordinator) and not coordinator.admits(run):
+            return
+        origin = run.job_code_origin
+        if origin is None:
+            raise ValueError(f"run {run.run_id} has no job_code_origin, so no process can load its job")
+        request = Launch(
+            run_id=run.run_id,
+            instance_ref=serialize_value(self._instance.get_ref()),
+            executable=origin.repository_origin.executable_path,
+        )
+        try:
+            self._client.launch(request, record=lambda identity: self._record(run, identity, "fork_server"))
+        except ForkServerUnavailable as error:
+            if not self._fallback:
+                raise
+            self._start_subprocess(run, reason=str(error))
+
+    def _record(self, run: DagsterRun, identity: ProcessIdentity, launched_by: str) -> None:
+        self._instance.add_run_tags(run.run_id, {PROCESS_TAG: str(identity), LAUNCH_TAG: launched_by})
+
+    def _start_subprocess(self, run: DagsterRun, reason: str) -> None:
+        from dagster._grpc.types import ExecuteRunArgs
+
+        self._instance.report_engine_event(
+            f"The fork server could not start this run ({reason}); starting it as a subprocess, which takes longer.",
+            run,
+            cls=self.__class__,
+        )
+        assert run.job_code_origin is not None
+        arguments = ExecuteRunArgs(
+            job_origin=run.job_code_origin, run_id=run.run_id, instance_ref=self._instance.get_ref()
+        )
+        *command, serialised = arguments.get_command_args()
+        if command[0] == "dagster":
+            # The environment's own, whether or not it is on this server's PATH.
+            command[:1] = [run.job_code_origin.repository_origin.executable_path, "-m", "dagster"]
+        # The instance may hold the database's password: the environment is private, a command line is not.
+        environment = {**os.environ, "DAGSTER_EXECUTE_RUN_ARGS": serialised}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # Someone has to wait for it, or it stays a zombie for as long as this server lives.
+        threading.Thread(target=process.wait, name=f"wait for run {run.run_id}", daemon=True).start()
+        try:
+            identity = ProcessIdentity.of(process.pid)
+        except ProcessLookupError:
+            raise RuntimeError(f"the subprocess of run {run.run_id} ended at once: {command[0]}") from None
+        self._record(run, identity, "subprocess")
+
+    # -- terminating ----------------------------------------------------------------------------------------------
+
+    def terminate(self, run_id: str) -> bool:
+        """Interrupt the run's process; False for a run that has finished, or whose process is unknown.
+
+        A run whose process is gone already is reported as canceled at once; a process that is still there after
+        `kill_after_seconds` is killed with its children, by a thread of the process that called this.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        if run.status != DagsterRunStatus.CANCELING:
+            self._instance.report_run_canceling(run)
+        identity = self._await_identity(run_id)
+        if identity is None:
+            self._instance.report_engine_event(
+                "No process is known for this run, so none can be stopped.", run, cls=self.__class__
+            )
+            return False
+        if not identity.send(signal.SIGINT):
+            return self._cancel(run_id, f"The run's process ({identity.pid}) was gone before it could be stopped.")
+        name = f"see run {run_id} stop"
+        threading.Thread(target=self._see_it_stop, args=(run_id, identity), name=name, daemon=True).start()
+        return True
+
+    def _see_it_stop(self, run_id: str, identity: ProcessIdentity) -> None:
+        deadline = time.monotonic() + self._kill_after_seconds
+        while identity.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if not self.has_instance:
+            return
+        if identity.kill_group():
+            self._cancel(run_id, f"Process {identity.pid} did not stop in {self._kill_after_seconds} s and was killed.")
+        else:
+            self._cancel(run_id, f"Process {identity.pid} ended without reporting a result.")
+
+    def _cancel(self, run_id: str, message: str) -> bool:
+        # Read again: the process may have reported its own end a moment ago.
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceled(run, message)
+        return True
+
+    def _await_identity(self, run_id: str) -> ProcessIdentity | None:
+        """The run's process; one that is being started this moment gets a little time to be recorded."""
+        deadline = time.monotonic() + IDENTITY_WAIT_SECONDS
+        while True:
+            run = self._instance.get_run_by_id(run_id)
+            identity = process_of(run) if run is not None else None
+            if identity is not None or time.monotonic() >= deadline:
+                return identity
+            time.sleep(0.05)
+
+    # -- health ---------------------------------------------------------------------------------------------------
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """RUNNING while the very process that was started lives, FAILED once it is gone."""
+        identity = process_of(run)
+        if identity is None:
+            # A run that somebody executes in a process of their own (`dagster job execute`, a test) is not ours to end.
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "not started by this launcher; not checked")
+        if identity.is_alive():
+            return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=str(identity))
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED,
+            f"the run's process (pid {identity.pid}) ended without reporting a result",
+            transient=False,
+            run_worker_id=str(identity),
+        )
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """How the run's process ended, when the fork server that started it still knows."""
+        try:
+            code = self._client.status().ended.get(run.run_id)
+        except ForkServerUnavailable:
+            return None
+        if code is None:
+            return None
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (also what the kernel sends when memory ends)" if name == "SIGKILL" else ""
+            return f"The run's process was ended by {name}{hint}."
+        return f"The run's process ended with exit code {code}."
+
+
+def process_of(run: DagsterRun) -> ProcessIdentity | None:
+    """The process recorded for a run by this launcher, or None."""
+    text = run.tags.get(PROCESS_TAG)
+    if text is None:
+        return None
+    try:
+        return ProcessIdentity.parse(text)
+    except ValueError:
+        logging.getLogger(__name__).warning("run %s has a tag %s that is no process: %r", run.run_id, PROCESS_TAG, text)
+        return None

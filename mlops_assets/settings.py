@@ -1,0 +1,195 @@
+"""Every setting of an installation, read from `MLOPS_*` variables and `.env`: the only module that does.
+
+Add a field here when a deployment should be able to differ by it. Keep out anything a product declares in its
+YAML. Environments differ by values, never by `if`: everything has a default that fits one machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+# The kernel's limit on a Unix socket path is 107 bytes; PostgreSQL appends "/.s.PGSQL.5432" to the folder.
+LONGEST_SOCKET_FOLDER = 88
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(ValueError):
+    """The environment holds a value that can't be used; the message names the variable."""
+
+
+class Ports(BaseSettings):
+    """Every port, already moved by the offset. All listen on the loopback interface only."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    gateway: Port
+    serving: Port
+    api: Port
+    dagster: Port
+    code: Port
+    mlflow: Port
+
+    def production(self, slot: int) -> int:
+        """Port of a product's production service, by the product's slot."""
+        return self.serving + 10 * slot
+
+    def candidate(self, slot: int) -> int:
+        """Port of a product's candidate service, by the product's slot."""
+        return self.serving + 10 * slot + 1
+
+
+class Settings(BaseSettings):
+    """One installation. `home` holds all its state; two installations differ by `home` and `port_offset`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MLOPS_", env_file=str(PROJECT / ".env"), extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    home: Path = PROJECT / "dagster_home"
+    port_offset: int = Field(default=0, ge=0, le=50_000)
+    database_url: SecretStr | None = None
+    storage_url: str | None = None
+    dask_address: str | None = None
+    host: str = "127.0.0.1"
+    max_concurrent_runs: int = Field(default=5, ge=1, le=1000)
+    run_timeout_seconds: int = Field(default=3600, ge=1)
+
+    gateway_port: Port = 7000
+    serving_port: Port = 6001
+    api_port: Port = 8000
+    dagster_port: Port = 3000
+    code_port: Port = 4266
+    mlflow_port: Port = 5000
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _psycopg2(cls, url: SecretStr | None) -> SecretStr | None:
+        # A bare postgresql:// means psycopg 3 to SQLAlchemy 2.1, which dagster-postgres can't work with.
+        if url is not None and not url.get_secret_value().startswith("postgresql+psycopg2://"):
+            raise ValueError("must start with postgresql+psycopg2://")
+        return url
+
+    @cached_property
+    def ports(self) -> Ports:
+        """Every port after the offset; a port beyond 65535 is refused with the variable's name."""
+        try:
+            return Ports(
+                gateway=self.gateway_port + self.port_offset,
+                serving=self.serving_port + self.port_offset,
+                api=self.api_port + self.port_offset,
+                dagster=self.dagster_port + self.port_offset,
+                code=self.code_port + self.port_offset,
+                mlflow=self.mlflow_port + self.port_offset,
+            )
+        except ValidationError as error:
+            raise SettingsError(f"MLOPS_PORT_OFFSET={self.port_offset} moves a port past 65535") from error
+
+    @property
+    def storage(self) -> str:
+        """Root of data sets, features, releases, charts and MLflow files: a path or an fsspec URL."""
+        return self.storage_url or str(self.home / "storage")
+
+    @property
+    def logs(self) -> Path:
+        """One log file for each process of this installation."""
+        return self.home / "logs"
+
+    @cached_property
+    def run_dir(self) -> Path:
+        """Sockets, locks and process files; a short folder under the system's temporary one if `home` is deep."""
+        inside = self.home / "run"
+        if len(os.fsencode(inside)) <= LONGEST_SOCKET_FOLDER - len("/postgres"):
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"mlops-{os.getuid()}-{digest}"
+
+    @property
+    def embedded_database(self) -> bool:
+        """True while the database is the PostgreSQL that this installation runs itself."""
+        return self.database_url is None
+
+    @property
+    def postgres_socket_dir(self) -> Path:
+        """Folder of the embedded server's Unix socket; only its owner may enter."""
+        return self.run_dir / "postgres"
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the one database, embedded or the user's own."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"postgresql+psycopg2://postgres@/postgres?host={self.postgres_socket_dir}"
+
+    def database_for(self, schema: str) -> str:
+        """URL of the same database for a part whose tables live in `schema` (Dagster, MLflow)."""
+        joint = "&" if "?" in self.database else "?"
+        return f"{self.database}{joint}options=-csearch_path%3D{schema}"
+
+    @property
+    def dagster_url(self) -> str:
+        return f"http://{self.host}:{self.ports.dagster}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.ports.mlflow}"
+
+    @property
+    def runs_socket(self) -> Path:
+        """Socket of the process that forks Dagster runs."""
+        return self.run_dir / "runs.sock"
+
+    def source_of(self, product: str) -> str | None:
+        """`MLOPS_<PRODUCT>_SOURCE`, which overrides the source in the product's YAML."""
+        return os.environ.get(f"MLOPS_{product.upper()}_SOURCE") or None
+
+    def environment(self) -> dict[str, str]:
+        """What every process of this installation is given: resolved values, nothing left to guess."""
+        return {
+            "MLOPS_HOME": str(self.home),
+            "MLOPS_PORT_OFFSET": str(self.port_offset),
+            "MLOPS_STORAGE_URL": self.storage,
+            "MLOPS_DAGSTER_DATABASE_URL": self.database_for("dagster"),
+            "MLOPS_RUNS_SOCKET": str(self.runs_socket),
+            "MLOPS_CODE_PORT": str(self.ports.code),
+            "MLOPS_LOGS": str(self.logs),
+            "MLOPS_MAX_CONCURRENT_RUNS": str(self.max_concurrent_runs),
+            "MLOPS_RUN_TIMEOUT_SECONDS": str(self.run_timeout_seconds),
+            "DAGSTER_HOME": str(self.home),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+            "DO_NOT_TRACK": "true",
+            "BENTOML_DO_NOT_TRACK": "true",
+        }
+
+
+def load() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a variable has a value that can't be used; names the variable, never a secret's value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"MLOPS_{re.sub(r'^MLOPS_', '', str(e['loc'][0]).upper())}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("; ".join(lines)) from None

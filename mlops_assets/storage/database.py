@@ -1,0 +1,143 @@
+"""The platform's own tables in PostgreSQL, schema `mlops`, and the one way to open them.
+
+Add a table here when a fact has its only truth in it; every table comes with an Alembic migration in
+`migrations/`. Dagster's and MLflow's tables live in schemas of their own and are never touched from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import CHAR, DateTime, Engine, ForeignKeyConstraint, MetaData, UniqueConstraint, create_engine
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+SCHEMA = "mlops"
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_SECONDS = 30
+
+NOW = sql("clock_timestamp()")
+
+
+class Base(DeclarativeBase):
+    """Registry of the platform's tables."""
+
+    metadata = MetaData(schema=SCHEMA)
+    type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB}  # noqa: RUF012
+
+
+class DatasetVersion(Base):
+    """One distinct content of a product's source: number V<version>, hash, and where its rows are kept."""
+
+    __tablename__ = "dataset_version"
+    __table_args__ = (UniqueConstraint("product", "sha256"),)
+
+    product: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(CHAR(64))
+    rows: Mapped[int]
+    uri: Mapped[str]
+    source: Mapped[str]
+    sample: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Release(Base):
+    """One trained model that may serve: its number, files and manifest (`release.json`).
+
+    A row without a ledger entry was reserved by a run that never finished; nothing reads it.
+    """
+
+    __tablename__ = "release"
+    __table_args__ = (
+        UniqueConstraint("product", "run_id"),
+        ForeignKeyConstraint(
+            ["product", "dataset_version"], ["mlops.dataset_version.product", "mlops.dataset_version.version"]
+        ),
+    )
+
+    product: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[str]
+    dataset_version: Mapped[int]
+    uri: Mapped[str | None]
+    manifest: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class LedgerEntry(Base):
+    """One decision: the whole serving state of a product after it, by whom and why. Only ever appended.
+
+    (product, seq) is unique, so of two decisions made from the same state one loses and looks again.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        UniqueConstraint("product", "seq"),
+        ForeignKeyConstraint(["product", "production"], ["mlops.release.product", "mlops.release.version"]),
+        ForeignKeyConstraint(["product", "candidate"], ["mlops.release.product", "mlops.release.version"]),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product: Mapped[str]
+    seq: Mapped[int]
+    event: Mapped[str]
+    production: Mapped[int | None]
+    candidate: Mapped[int | None]
+    candidate_share: Mapped[float]
+    label: Mapped[str | None]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Database:
+    """The platform's database behind one engine. Opens no connection until it is used."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def connect(cls, url: str) -> Database:
+        """Engine with a time limit on connecting and on every statement."""
+        return cls(
+            create_engine(
+                url,
+                pool_pre_ping=True,
+                pool_size=2,
+                max_overflow=8,
+                connect_args={
+                    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                    "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC",
+                },
+            )
+        )
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session; the caller opens its transaction with `with session.begin():`."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version. Safe to call twice at once and while serving."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.engine.begin() as connection:
+            connection.execute(sql("SELECT pg_advisory_xact_lock(hashtext('mlops.migrate'))"))
+            connection.execute(sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()

@@ -1,0 +1,310 @@
+"""Files under one storage root: a folder of this machine or a prefix of an object store, by URL.
+
+Add here what every capability needs of single files: atomic writes, hashes, errors that name path and cause.
+Keep out what the files mean, and whole folders (`folders`). A reader never sees half a file: local files are
+renamed into place, and object stores show an upload only once it is complete. Names that come from outside
+pass `safe_name` before they touch a path.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from upath import UPath
+
+LONGEST_NAME = 200
+BLOCK = 1 << 20
+PARTIAL = ".partial"
+# Two tries of s3fs round two of botocore: a store that hangs is given up after about 80 s.
+S3_TRIES = 2
+S3_LIMITS = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2, "mode": "standard"}}
+
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+class StorageError(RuntimeError):
+    """A file could not be written or read; the message names it and the cause."""
+
+
+class MissingFileError(StorageError):
+    """There is no such file under the root."""
+
+
+def safe_name(name: str) -> str:
+    """The name itself if it can be one part of a path: letters, digits, `_.=-`, no dot first, 200 at most."""
+    shown = repr(name if len(name) <= 60 else name[:60] + "…")
+    if not name:
+        raise StorageError("a file name is empty")
+    if len(name) > LONGEST_NAME:
+        raise StorageError(f"file name {shown} has {len(name)} characters; {LONGEST_NAME} at most")
+    if not _SAFE.fullmatch(name):
+        raise StorageError(
+            f"file name {shown} can't be used: only letters, digits and _ . = - are allowed, and no dot first"
+        )
+    return name
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a local file, read in blocks."""
+    digest = hashlib.sha256()
+    with told(path), path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of `path` when the block ends, and leaves no trace if it raises.
+
+    Written beside its target, synced, renamed, and the folder synced: after a power cut the old or the new
+    file is there, whole. An OSError raised in the block is told as one of this file's.
+    """
+    partial = path.parent / f".{secrets.token_hex(8)}{PARTIAL}"
+    try:
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            _sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def told(path: Path | str) -> Iterator[None]:
+    """Turn errors of the operating system and the store into a StorageError that names path and cause."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise StorageError(f"{path}: {_cause(error, path)}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp", "fsspec")):
+            raise
+        raise StorageError(f"{path}: the store did not answer as it should: {error}") from error
+
+
+def _cause(error: OSError, path: Path | str) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk{_free_space(path)}"
+    if error.errno == errno.EFBIG:
+        return f"larger than the file size limit of this process{_free_space(path)}"
+    return error.strerror or str(error) or type(error).__name__
+
+
+def _free_space(path: Path | str) -> str:
+    if "://" in str(path):
+        return ""
+    folder = Path(path).absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    return f" ({shutil.disk_usage(folder).free / 1e6:,.1f} MB free)"
+
+
+def s3_filesystem(options: Mapping[str, Any]) -> Any:
+    """The fsspec file system of an S3 store, with limits on time and tries."""
+    import fsspec
+
+    fs = fsspec.filesystem("s3", **_s3_options(options))
+    fs.retries = S3_TRIES
+    return fs
+
+
+def _s3_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(options)
+    limits = S3_LIMITS | dict(given.pop("config_kwargs", {}))
+    return {"use_listings_cache": False, **given, "config_kwargs": limits}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder or prefix and the files right under it; `at` goes deeper. Opens nothing until it is used.
+
+    `url` is a path, `file:///…` or `s3://bucket/prefix`; `options` are fsspec storage options (endpoint_url,
+    key, secret, …), and the AWS_* variables stand in for absent ones. Holds no connection: safe to fork.
+    """
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        scheme = urlsplit(self.url).scheme if _URL.match(self.url) else ""
+        if scheme not in ("", "file", "s3"):
+            raise StorageError(f"storage {scheme}://…: only a path, file:// and s3:// are known")
+        bucket = urlsplit(self.url).netloc
+        if scheme == "s3" and (not bucket or "@" in bucket):
+            raise StorageError("storage s3://…: name a bucket; credentials go in options or AWS_* variables")
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder, or None when the root is in an object store."""
+        if self.url.startswith("s3://"):
+            return None
+        local = unquote(urlsplit(self.url).path) if self.url.startswith("file://") else self.url
+        return Path(local).expanduser().absolute()
+
+    @property
+    def root(self) -> UPath:
+        """The root for code that wants a path object, with the time limits of every other access."""
+        from upath import UPath
+
+        if self.folder is not None:
+            return UPath(self.folder)
+        return UPath(self.url, **_s3_options(self.options))
+
+    def at(self, *names: str) -> Storage:
+        """The root one or more folders down; each name is checked."""
+        return Storage("/".join([self.url.rstrip("/"), *map(safe_name, names)]), self.options)
+
+    def locate(self, name: str) -> str:
+        """Full path or URL of a file, for people and metadata."""
+        return f"{self.folder or self.url.rstrip('/')}/{safe_name(name)}"
+
+    def _remote(self, name: str = "") -> tuple[Any, str]:
+        prefix = self.url.removeprefix("s3://").rstrip("/")
+        return s3_filesystem(self.options), f"{prefix}/{safe_name(name)}" if name else prefix
+
+    def exists(self, name: str) -> bool:
+        """Whether the file is there, whole."""
+        with told(self.locate(name)):
+            if self.folder is not None:
+                return (self.folder / name).is_file()
+            fs, key = self._remote(name)
+            return bool(fs.isfile(key))
+
+    def names(self) -> tuple[str, ...]:
+        """Sorted names of the files and folders right under the root; files in the making are left out."""
+        with told(self.url):
+            if self.folder is not None:
+                found = [p.name for p in self.folder.iterdir()] if self.folder.is_dir() else []
+            else:
+                fs, prefix = self._remote()
+                try:
+                    found = [k.rstrip("/").rsplit("/", 1)[-1] for k in fs.ls(prefix, detail=False)]
+                except FileNotFoundError:  # an object store has no empty folders
+                    found = []
+        return tuple(sorted(n for n in found if n and not n.startswith(".")))
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write or replace a file in one step; an object store gets a single PUT up to 100 MB."""
+        if self.folder is not None:
+            with atomic_file(self.folder / safe_name(name)) as file:
+                file.write(data)
+            return
+        with told(self.locate(name)):
+            fs, key = self._remote(name)
+            fs.pipe_file(key, data)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as sorted, indented JSON; NaN and infinity are refused."""
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        self.write_bytes(name, text.encode())
+
+    def write_parquet(self, name: str, frame: pd.DataFrame) -> str:
+        """Write a frame as Parquet without its index, and return the SHA-256 of the file."""
+        with self._written_beside(name) as local:
+            with atomic_file(local) as file:
+                frame.to_parquet(file, index=False)
+            return sha256_of(local)
+
+    def write_file(self, name: str, local: Path) -> None:
+        """Copy a local file here."""
+        if self.folder is not None:
+            with told(local), local.open("rb") as source, atomic_file(self.folder / safe_name(name)) as file:
+                shutil.copyfileobj(source, file, BLOCK)
+            return
+        with told(self.locate(name)):
+            fs, key = self._remote(name)
+            fs.put_file(str(local), key)
+
+    @contextmanager
+    def _written_beside(self, name: str) -> Iterator[Path]:
+        """A local path to write a file at; for an object store, one that is uploaded at the end."""
+        if self.folder is not None:
+            yield self.folder / safe_name(name)
+            return
+        with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+            local = Path(temporary) / safe_name(name)
+            yield local
+            self.write_file(name, local)
+
+    def read_bytes(self, name: str) -> bytes:
+        """The whole file."""
+        with told(self.locate(name)):
+            if self.folder is not None:
+                return (self.folder / name).read_bytes()
+            fs, key = self._remote(name)
+            return bytes(fs.cat_file(key))
+
+    def read_json(self, name: str) -> Any:
+        """The value of a JSON file."""
+        try:
+            return json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise StorageError(f"{self.locate(name)}: not JSON: {error}") from error
+
+    def read_parquet(self, name: str) -> pd.DataFrame:
+        """The rows of a Parquet file."""
+        import io
+
+        import pandas as pd
+        import pyarrow as pa
+
+        data = self.read_bytes(name)
+        try:
+            return pd.read_parquet(io.BytesIO(data))
+        except pa.ArrowException as error:
+            raise StorageError(f"{self.locate(name)}: not a readable Parquet file: {error}") from error
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[IO[bytes]]:
+        with told(self.locate(name)):
+            if self.folder is not None:
+                file: IO[bytes] = (self.folder / name).open("rb")
+            else:
+                fs, key = self._remote(name)
+                file = fs.open(key, "rb", cache_type="readahead", block_size=8 * BLOCK)
+            with file:
+                yield file
+
+    def read_file(self, name: str, into: Path) -> None:
+        """Copy a file from here to a local path, which appears whole or not at all."""
+        with self._opened(name) as source, atomic_file(into) as file:
+            shutil.copyfileobj(source, file, BLOCK)
+
+    def sha256(self, name: str) -> str:
+        """Hexadecimal SHA-256 of a file's bytes."""
+        digest = hashlib.sha256()
+        with self._opened(name) as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+        return digest.hexdigest()

@@ -1,0 +1,269 @@
+"""The stages of a product as Dagster assets: dataset → features → model → metrics → release.
+
+Each stage is thin: it calls plain functions, hands on a record, and shows a person what it made. Add a stage
+here together with its record. Keep out rules, maths and formats; those have files of their own.
+"""
+
+import importlib
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.training import checks
+from mlops_assets.training.records import DataVersion, FeatureSet, Measured, Released, TrainedModel
+from mlops_assets.training.spec import Product
+
+PREVIEW_ROWS = 8
+RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def key(product: Product, stage: str) -> dg.AssetKey:
+    """`<product>/<stage>`."""
+    return dg.AssetKey([product.name, stage])
+
+
+def product_assets(product: Product) -> list[dg.AssetsDefinition]:
+    """Every stage of one product, in order."""
+    return [
+        dataset_asset(product),
+        features_asset(product),
+        model_asset(product),
+        metrics_asset(product),
+        release_asset(product),
+    ]
+
+
+def _common(product: Product, stage_type: str, kinds: set[str], seconds: int = 3600) -> dict[str, Any]:
+    return {
+        "group_name": product.name,
+        "owners": [product.owner],
+        "tags": {"stage": stage_type},
+        "kinds": kinds,
+        "op_tags": {"dagster/max_runtime": str(seconds)},
+    }
+
+
+def _functions(product: Product) -> Any:
+    return importlib.import_module(product.functions)
+
+
+def _table(frame: Any) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(frame.head(PREVIEW_ROWS).to_markdown(index=False))
+
+
+def _counts(counts: dict[str, int]) -> dg.MarkdownMetadataValue:
+    rows = ["| | rows |", "|---|---|", *(f"| {name} | {n:,} |" for name, n in counts.items())]
+    return dg.MetadataValue.md("\n".join(rows) if counts else "none")
+
+
+def dataset_asset(product: Product) -> dg.AssetsDefinition:
+    """The product's raw file, cleaned, checked against its contract and kept as a numbered version."""
+    asset_key = key(product, "dataset")
+    specs = checks.contract_specs(product, asset_key)
+
+    @dg.asset(
+        key=asset_key,
+        check_specs=specs,
+        retry_policy=RETRY,
+        description=f"{product.title}: the source's rows, cleaned and kept as version V1, V2, …",
+        **_common(product, "data_ingestion", {"pandas", "parquet"}),
+    )
+    def dataset(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Any],
+        database: dg.ResourceParam[Any],
+        storage: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        from mlops_assets.training import ingest
+
+        try:
+            got = ingest.ingest(product, database, storage, settings.source_of(product.name))
+        except ingest.REFUSED as error:
+            # Trying again helps only where the source may answer differently.
+            raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from error
+        version, cleaned = got.version, got.cleaned
+        label = "SAMPLE DATA, not real. " if version.sample else ""
+        context.log.info(f"{label}data version V{version.version}: {version.rows:,} rows from {version.source}")
+        return dg.MaterializeResult(
+            value=version,
+            metadata={
+                "dagster/row_count": version.rows,
+                "version": version.version,
+                "rows": version.rows,
+                "dropped": sum(cleaned.dropped.values()),
+                "sample_data": version.sample,
+                "source": version.source,
+                "sha256": version.sha256,
+                "dropped_by_reason": _counts(cleaned.dropped),
+                "odd_formats": _counts(cleaned.handled),
+                "preview": _table(cleaned.rows),
+            },
+            data_version=dg.DataVersion(version.sha256),
+            check_results=list(checks.contract_results(specs, got.findings, version.source)),
+        )
+
+    return dataset
+
+
+def features_asset(product: Product) -> dg.AssetsDefinition:
+    """Model columns of the data version, and the split made once for its content."""
+
+    @dg.asset(
+        key=key(product, "features"),
+        ins={"dataset": dg.AssetIn(key(product, "dataset"))},
+        description="Model columns, row by row through the product's `features`, and the hold-out's rows.",
+        **_common(product, "feature_engineering", {"pandas", "parquet"}),
+    )
+    def features(
+        context: dg.AssetExecutionContext,
+        dataset: DataVersion,
+        database: dg.ResourceParam[Any],
+        storage: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        from mlops_assets.training import feature_set, ingest
+
+        rows = ingest.rows_of(product, dataset, database, storage)
+        table = feature_set.build(product, _functions(product).features, rows)
+        folder = storage.at(product.name, "features")
+        file = f"{context.run.run_id}.parquet"
+        sha256 = folder.write_parquet(file, table)
+        held = int(table[feature_set.HOLDOUT].sum())
+        record = FeatureSet(
+            dataset=dataset,
+            file=file,
+            sha256=sha256,
+            train_rows=len(table) - held,
+            holdout_rows=held,
+        )
+        return dg.MaterializeResult(
+            value=record,
+            metadata={
+                "dagster/row_count": len(table),
+                "train_rows": record.train_rows,
+                "holdout_rows": held,
+                "columns": len(product.features.numeric) + len(product.features.categorical),
+                "file": folder.locate(file),
+                "preview": _table(table[[c for c in table.columns if str(c).startswith("full.")]]),
+            },
+        )
+
+    return features
+
+
+def model_asset(product: Product) -> dg.AssetsDefinition:
+    """The search's winner, fitted, as scikit-learn and as the ONNX graph that will serve."""
+
+    @dg.asset(
+        key=key(product, "model"),
+        ins={"features": dg.AssetIn(key(product, "features"))},
+        description=f"The best of {', '.join(c.family for c in product.search.candidates)} by cross-validation.",
+        **_common(product, "model_training", {"scikitlearn", "onnx", "mlflow"}),
+    )
+    def model(
+        context: dg.AssetExecutionContext,
+        features: FeatureSet,
+        storage: dg.ResourceParam[Any],
+        tracking: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        from mlops_assets.training import learning
+
+        made = learning.learn(product, features, storage, tracking, context)
+        record = made.record
+        return dg.MaterializeResult(
+            value=record,
+            metadata={
+                "family": record.family,
+                record.score: record.validation,
+                "trials": len(made.result.trials),
+                "parameters": dg.MetadataValue.json(record.params),
+                "search": _table(made.trials),
+                "mlflow_run": dg.MetadataValue.url(made.page),
+                "folder": record.folder,
+            },
+        )
+
+    return model
+
+
+def metrics_asset(product: Product) -> dg.AssetsDefinition:
+    """The served graph's metrics on the untouched hold-out, beside production's, and the gates on them."""
+    asset_key = key(product, "metrics")
+
+    @dg.asset(
+        key=asset_key,
+        ins={"model": dg.AssetIn(key(product, "model"))},
+        check_specs=checks.gate_specs(product, asset_key),
+        description="Measured once on rows that neither training nor the search saw.",
+        **_common(product, "model_evaluation", {"onnx", "mlflow"}),
+    )
+    def metrics(
+        context: dg.AssetExecutionContext,
+        model: TrainedModel,
+        database: dg.ResourceParam[Any],
+        storage: dg.ResourceParam[Any],
+        tracking: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        from mlops_assets.training import measuring
+
+        found = measuring.measure(product, model, database, storage, tracking, context)
+        results = [
+            *checks.gate_results(asset_key, found.verdicts),
+            checks.parity_result(
+                asset_key, found.record.parity, product.parity_tolerance, model.features.holdout_rows
+            ),
+        ]
+        segments = {f"by_{name}": _table(table) for name, table in found.evaluation.segments.items()}
+        return dg.MaterializeResult(
+            value=found.record,
+            metadata={
+                **{name: value for name, value in found.record.metrics.items() if name in found.headline},
+                "all_metrics": dg.MetadataValue.json(found.record.metrics),
+                "production_release": found.record.production_version or 0,
+                **segments,
+                **{name: dg.MetadataValue.md(image) for name, image in found.images.items()},
+                "charts": dg.MetadataValue.json(found.chart_files),
+            },
+            check_results=results,
+        )
+
+    return metrics
+
+
+def release_asset(product: Product) -> dg.AssetsDefinition:
+    """The gated model as a release: files, registered model, Bento and the ledger's row."""
+
+    @dg.asset(
+        key=key(product, "release"),
+        ins={"metrics": dg.AssetIn(key(product, "metrics"))},
+        description="Becomes production if nothing is, else the candidate. Blocked by any failed gate.",
+        **_common(product, "model_registration", {"onnx", "bentoml", "mlflow"}),
+    )
+    def release(
+        context: dg.AssetExecutionContext,
+        metrics: Measured,
+        settings: dg.ResourceParam[Any],
+        database: dg.ResourceParam[Any],
+        storage: dg.ResourceParam[Any],
+        tracking: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        from mlops_assets.training import releasing
+
+        done = releasing.release(product, metrics, settings, database, storage, tracking, context)
+        record: Released = done.record
+        context.log.info(f"release {record.version} of {product.name}: {done.role}")
+        return dg.MaterializeResult(
+            value=record,
+            metadata={
+                "release": record.version,
+                "role": done.role,
+                "label": ", ".join(done.labels),
+                "files": record.uri,
+                "bento": record.bento,
+                "serve_it_alone": f"BENTOML_HOME={done.bento_home} bentoml serve {record.bento}",
+                "registered_model": dg.MetadataValue.url(done.model_page),
+                "dagster_run": context.run.run_id,
+            },
+        )
+
+    return release
+

@@ -1,0 +1,71 @@
+"""When a product trains: its job, its weekly schedule, and the sensor on new data.
+
+Keep out what training does (`assets`) and reactions to serving, which belong to `rollout` and `drift`.
+"""
+
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+
+from mlops_assets.training.spec import Product
+
+SENSOR_SECONDS = 30
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+]
+
+
+def train_job(product: Product) -> Any:
+    """`<product>_train`: every stage from the source to the release."""
+    return dg.define_asset_job(
+        f"{product.name}_train",
+        selection=dg.AssetSelection.groups(product.name),
+        description=f"{product.title}: data, features, model, gates, release",
+        tags={"product": product.name, "dagster/max_retries": "0"},
+    )
+
+
+def train_schedule(product: Product, job: Any) -> dg.ScheduleDefinition:
+    """`<job>_schedule`, as declared; running from the start."""
+    return dg.ScheduleDefinition(
+        name=f"{job.name}_schedule",
+        job=job,
+        cron_schedule=product.schedule,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Trains anew even without new data, so that a release never gets old unseen",
+    )
+
+
+def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:
+    """`<product>_train_on_new_data`: one run for each content of the source that was never trained on."""
+
+    @dg.sensor(
+        name=f"{product.name}_train_on_new_data",
+        job=job,
+        minimum_interval_seconds=SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Watches the source; a new content becomes a new data version and a training run",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext,
+        settings: dg.ResourceParam[Any],
+        database: dg.ResourceParam[Any],
+    ) -> dg.SensorResult | dg.SkipReason:
+        from mlops_assets.training import watch
+
+        location = settings.source_of(product.name) or product.source.location
+        if location is None:
+            return dg.SkipReason("no source is declared: the product trains on its sample data")
+        if context.instance.get_runs_count(RunsFilter(job_name=job.name, statuses=UNFINISHED)):
+            return dg.SkipReason(f"{job.name} is running; looking again when it has finished")
+        seen = watch.look(product, location, context.cursor, database)
+        if seen.run_key is None:
+            return dg.SensorResult(skip_reason=dg.SkipReason(seen.said), cursor=seen.cursor)
+        request = dg.RunRequest(run_key=seen.run_key, tags={"mlops/trigger": "new_data", "mlops/source": seen.said})
+        return dg.SensorResult(run_requests=[request], cursor=seen.cursor)
+
+    return sensor

@@ -1,0 +1,83 @@
+"""The features stage as a table: cleaned rows, their side of the split, and their model columns in every view.
+
+Written once per run as Parquet, so that the model stage trains on exactly what a person can look at. Keep out
+how columns come about (`columns`) and how rows are divided (`split`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops_assets.training.columns import FeatureFunction, views
+from mlops_assets.training.search import TrainingSet
+from mlops_assets.training.spec import Product
+from mlops_assets.training.split import in_holdout, row_keys
+from mlops_assets.training.target import TargetScale
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY, HOLDOUT = "split.key", "split.holdout"
+VIEWS = ("full", "required_only")
+
+
+def build(
+    product: Product, features: FeatureFunction, rows: pd.DataFrame, holdout: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Cleaned rows plus `split.key`, `split.holdout` and `<view>.<model column>` for each view.
+
+    `holdout` overrides the split by content with a mask of one's own (benchmarks). Raises ValueError naming
+    what is wrong with the target, the features or the split.
+    """
+    import pandas as pd
+
+    target = product.target.column
+    if target not in rows.columns:
+        raise ValueError(f"the rows lack the target column {target}")
+    keys = row_keys(rows, target=target, seed=product.search.seed)
+    held = in_holdout(keys, product.search.holdout_share) if holdout is None else holdout
+    if held.all() or not held.any():
+        raise ValueError(f"a hold-out of {product.search.holdout_share:g} leaves a side of {len(rows)} rows empty")
+    parts = [rows.reset_index(drop=True), pd.DataFrame({KEY: keys, HOLDOUT: held})]
+    for name, view in zip(VIEWS, views(features, rows, product.features), strict=False):
+        parts.append(view.add_prefix(f"{name}."))
+    return pd.concat(parts, axis=1)
+
+
+def side(table: pd.DataFrame, *, holdout: bool) -> pd.DataFrame:
+    """The cleaned rows of one side of the split, without the added columns."""
+    added = [c for c in table.columns if "." in str(c)]
+    return table[table[HOLDOUT] == holdout].drop(columns=added).reset_index(drop=True)
+
+
+def training_set(product: Product, table: pd.DataFrame) -> TrainingSet:
+    """The training side as `search` and `fit_model` take it. Raises ValueError naming a target that can't be."""
+    rows = table[~table[HOLDOUT]].reset_index(drop=True)
+    target = rows[product.target.column].to_numpy()
+    if product.task == "regression":
+        target = target.astype(np.float64)
+        scale = TargetScale(transform=product.target.transform)
+        scale.forward(target)
+    else:
+        scale = TargetScale(classes=np.unique(target))
+        if len(scale.classes) < 2:
+            raise ValueError(f"the target {product.target.column} has fewer than two classes")
+    return TrainingSet(
+        views=tuple(_view(rows, name) for name in VIEWS if any(_of(rows, name))),
+        target=target,
+        keys=rows[KEY].to_numpy(),
+        numeric=product.features.numeric,
+        categorical=product.features.categorical,
+        task=product.task,
+        scale=scale,
+    )
+
+
+def _of(rows: pd.DataFrame, view: str) -> list[str]:
+    return [c for c in rows.columns if str(c).startswith(f"{view}.")]
+
+
+def _view(rows: pd.DataFrame, view: str) -> pd.DataFrame:
+    return rows[_of(rows, view)].rename(columns=lambda name: str(name).removeprefix(f"{view}."))

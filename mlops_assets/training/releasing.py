@@ -1,0 +1,141 @@
+"""The release stage: number, files, registered model, Bento, and last the ledger's row that makes it serve.
+
+Each step may be repeated after a kill; nothing is live before the one transaction at the end. Keep out what a
+release holds (`export`) and what the ledger decides (`rollout.ledger`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_assets.rollout.ledger import Ledger, State
+from mlops_assets.settings import Settings
+from mlops_assets.storage.database import Database
+from mlops_assets.storage.files import Storage
+from mlops_assets.storage.folders import publish_folder
+from mlops_assets.training import export, feature_set, measuring
+from mlops_assets.training.records import Measured, Released
+from mlops_assets.training.released import RELEASE_FILE, read_release
+from mlops_assets.training.spec import Product
+from mlops_assets.training.tracking import Tracking
+
+ACTOR = "training"
+
+
+@dataclass(frozen=True)
+class Done:
+    """The published release and what it became."""
+
+    record: Released
+    role: str
+    labels: list[str]
+    model_page: str
+    bento_home: Path
+
+
+def release(
+    product: Product,
+    measured: Measured,
+    settings: Settings,
+    database: Database,
+    storage: Storage,
+    tracking: Tracking,
+    context: dg.AssetExecutionContext,
+) -> Done:
+    """Publish a gated model under the next release number of its product."""
+    ledger = Ledger(database)
+    trained = measured.model
+    dataset = trained.features.dataset
+    # A step that is tried again, or a run re-executed from a failure, gets its own number back.
+    run_id = context.run.root_run_id or context.run.run_id
+    version = ledger.reserve(product.name, run_id, dataset.version)
+    folder = storage.at(product.name, "releases", str(version))
+    bento_home = settings.home / "bentos"
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        local = Path(temporary) / "release"
+        write_files(product, measured, version, context.run.run_id, storage, local)
+        publish_folder(local, folder, manifest=RELEASE_FILE)
+        manifest = read_release(local)
+        bento = build_bento(product, local, bento_home)
+    registered = tracking.register(
+        product.name,
+        trained.mlflow_model_uri,
+        trained.mlflow_run_id,
+        {"release": str(version), "dagster_run_id": context.run.run_id, "bento": bento},
+    )
+    manifest |= {"bento": bento, "mlflow_version": registered}
+    state = ledger.publish(product.name, version, folder.url, manifest, ACTOR)
+    align_aliases(ledger, tracking, product.name, state)
+    return Done(
+        record=Released(
+            product=product.name,
+            version=version,
+            uri=folder.url,
+            bento=bento,
+            mlflow_version=registered,
+        ),
+        role=_role(state, version),
+        labels=ledger.labels(product.name).get(version, []),
+        model_page=tracking.model_page(product.name, registered),
+        bento_home=bento_home,
+    )
+
+
+def write_files(
+    product: Product, measured: Measured, version: int, run_id: str, storage: Storage, local: Path
+) -> None:
+    """Write the release directory: the graph, and the manifest with everything serving needs to know."""
+    trained = measured.model
+    dataset = trained.features.dataset
+    functions = importlib.import_module(product.functions)
+    table = storage.at(product.name, "features").read_parquet(trained.features.file)
+    model, graph = measuring.load_model(product, trained, storage)
+    record = export.describe(
+        product,
+        model,
+        graph,
+        version=version,
+        dataset={
+            "version": dataset.version,
+            "sha256": dataset.sha256,
+            "rows": dataset.rows,
+            "sample": dataset.sample,
+        },
+        code_version=trained.code_version,
+        runs={"dagster": run_id, "mlflow": trained.mlflow_run_id},
+        metrics=measured.metrics,
+        smoke=export.smoke_records(
+            product, functions.features, graph, feature_set.side(table, holdout=True)
+        ),
+        vocabulary=export.vocabulary(product, feature_set.side(table, holdout=False)),
+    )
+    export.write_release(local, record, graph)
+
+
+def build_bento(product: Product, local: Path, home: Path) -> str:
+    """Build the Bento that serves this release anywhere; its tag. A product without serving has none."""
+    if product.serving is None:
+        return ""
+    from inference.bento import build
+
+    return build(local, product.serving, home)
+
+
+def align_aliases(ledger: Ledger, tracking: Tracking, product: str, state: State) -> None:
+    """Point the registry's aliases at the registered models of production and candidate."""
+    versions = {}
+    for role, number in (("production", state.production), ("candidate", state.candidate)):
+        manifest = (ledger.release(product, number).manifest or {}) if number is not None else {}
+        versions[role] = manifest.get("mlflow_version")
+    tracking.align_aliases(product, versions["production"], versions["candidate"])
+
+
+def _role(state: State, version: int) -> str:
+    if state.production == version:
+        return "production"
+    return "candidate" if state.candidate == version else "published earlier"

@@ -1,0 +1,90 @@
+"""MLflow as the training stages see it: one MLflow run for each Dagster run, models, the registry and its aliases.
+
+A thin layer over dagster-mlflow, whose object sets MLflow's global state: it is resumed for the length of one
+stage and always closed, so a failed or killed run is told apart. Keep out what is logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from dagster_mlflow.resources import MlFlow
+
+PRODUCTION_ALIAS = "champion"
+CANDIDATE_ALIAS = "challenger"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """The tracking server at `url`. Nothing is imported or opened until a stage uses it."""
+
+    url: str
+
+    @contextmanager
+    def run(
+        self, experiment: str, context: dg.AssetExecutionContext, tags: Mapping[str, str] | None = None
+    ) -> Iterator[MlFlow]:
+        """The MLflow run of this Dagster run, open while the stage works; ends FINISHED, or FAILED on an error."""
+        from dagster_mlflow.resources import MlFlow
+
+        described = SimpleNamespace(
+            log=context.log,
+            dagster_run=context.run,
+            run_id=context.run.run_id,
+            resource_config={
+                "mlflow_tracking_uri": self.url,
+                "experiment_name": experiment,
+                "extra_tags": dict(tags or {}),
+            },
+        )
+        tracker = MlFlow(described)
+        try:
+            yield tracker
+        except BaseException:
+            tracker.end_run(status="FAILED")
+            raise
+        tracker.end_run()
+
+    def run_page(self, experiment_id: str, run_id: str) -> str:
+        """Address of an MLflow run for a person."""
+        return f"{self.url}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def model_page(self, name: str, version: str) -> str:
+        """Address of a registered model version for a person."""
+        return f"{self.url}/#/models/{name}/versions/{version}"
+
+    def register(self, name: str, model_uri: str, run_id: str, tags: Mapping[str, str]) -> str:
+        """Register a logged model once, and return its version; asking again returns the same one."""
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for found in client.search_model_versions(f"name='{name}' and run_id='{run_id}'"):
+            return str(found.version)
+        version = client.create_model_version(name, model_uri, run_id=run_id, tags=dict(tags))
+        return str(version.version)
+
+    def align_aliases(self, name: str, production: str | None, candidate: str | None) -> None:
+        """Make the registry's aliases say what the ledger says. They are a copy; the ledger is the truth."""
+        client = self._client()
+        for alias, version in ((PRODUCTION_ALIAS, production), (CANDIDATE_ALIAS, candidate)):
+            if version is None:
+                client.delete_registered_model_alias(name, alias)
+            else:
+                client.set_registered_model_alias(name, alias, version)
+
+    def _client(self) -> Any:
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.url, registry_uri=self.url)

@@ -1,0 +1,102 @@
+"""Looking at a product's source for content that was never trained on, cheaply and without being fooled.
+
+A change is first seen by its outside (time and size, ETag), and only then fetched and hashed. Keep out what a
+change leads to: that is the sensor in `automation`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlops_assets.storage.database import Database
+from mlops_assets.storage.files import Storage, StorageError, s3_filesystem
+from mlops_assets.training import sources
+from mlops_assets.training.datasets import DatasetVersions
+from mlops_assets.training.spec import Product
+
+# A file that is still being copied changes within seconds.
+SETTLED_SECONDS = 3.0
+# A sensor's evaluation is cut off by Dagster after a minute.
+FETCH_SECONDS = 40.0
+ASK_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen: `run_key` names a content to train on, None if there is none; `said` is for a person."""
+
+    run_key: str | None
+    cursor: str | None
+    said: str
+
+
+def look(product: Product, location: str, cursor: str | None, database: Database) -> Seen:
+    """Compare the source with the last look (`cursor`) and, if it changed, with every known data version."""
+    shown = sources.redacted(location)
+    try:
+        outside = fingerprint(location)
+    except (sources.SourceError, StorageError) as error:
+        return Seen(None, cursor, str(error))
+    if outside is None:
+        return Seen(None, cursor, f"{shown} is being written to; looking again")
+    if outside == cursor:
+        return Seen(None, cursor, f"{shown} is unchanged")
+    limited = product.source.model_copy(
+        update={"timeout_seconds": min(product.source.timeout_seconds, FETCH_SECONDS)}
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
+            sha256 = sources.fetch(limited, Path(folder), location).sha256
+    except (sources.SourceError, StorageError) as error:
+        return Seen(None, cursor, str(error))
+    for record in DatasetVersions(database, Storage(tempfile.gettempdir())).list(product.name):
+        if record.sha256 == sha256:
+            return Seen(None, outside, f"{shown} holds data version V{record.version}, which is known")
+    return Seen(f"{product.name}-{sha256}", outside, f"{shown} holds new content {sha256[:12]}")
+
+
+def fingerprint(location: str) -> str | None:
+    """What the outside of a source tells of its content; None while a local file is still being written.
+
+    Raises SourceError or StorageError when the source can't be looked at.
+    """
+    scheme = location.split("://", 1)[0].lower() if "://" in location else "file"
+    if scheme in ("http", "https"):
+        return _of_url(location)
+    if scheme == "s3":
+        return _of_object(location)
+    path = Path(unquote(urlsplit(location).path) if "://" in location else location).expanduser()
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise sources.SourceError(f"{path}: {error.strerror or error}") from error
+    if time.time() - state.st_mtime < SETTLED_SECONDS:
+        return None
+    return f"{location} {state.st_ino} {state.st_size} {state.st_mtime_ns}"
+
+
+def _of_url(location: str) -> str:
+    import httpx
+
+    try:
+        answer = httpx.head(location, timeout=ASK_SECONDS, follow_redirects=True)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        shown = sources.redacted(location)
+        raise sources.SourceError(f"{shown}: can't be reached: {type(error).__name__}") from None
+    told = [answer.headers.get(name, "") for name in ("etag", "last-modified", "content-length")]
+    # A server that tells nothing is fetched at each look; its content decides.
+    return " ".join([sources.redacted(location), *told]) if any(told) else f"{location} {time.time_ns()}"
+
+
+def _of_object(location: str) -> str:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        info = s3_filesystem({}).info(location)
+    except (OSError, BotoCoreError, ClientError) as error:
+        raise sources.SourceError(f"{sources.redacted(location)}: can't be looked at: {error}") from error
+    return f"{location} {info.get('ETag', '')} {info.get('size', '')} {info.get('LastModified', '')}"
