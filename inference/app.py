@@ -40,6 +40,7 @@ def create_app(
         redoc_url=None,
         strict_content_type=False,
     )
+    app.add_exception_handler(Exception, _leave_to_gate)
     predictor = Predictor(settings, Contract(functions.request, settings.batch_limit), served, metrics)
     _add_predictions(app, settings, functions, predictor)
     for vocabulary in settings.vocabularies:
@@ -47,6 +48,11 @@ def create_app(
     _add_state(app, settings, served, metrics)
     _add_docs(app, functions)
     return Gate(_Shortcut(app, f"/api/{settings.route}", predictor), settings, metrics)
+
+
+async def _leave_to_gate(_: Request, error: Exception) -> Response:
+    """Send nothing: FastAPI would answer a fault in plain text before the gate sees it."""
+    raise error
 
 
 class _Shortcut:

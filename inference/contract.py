@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, create_model
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 JSON = "application/json"
@@ -40,7 +41,7 @@ class Contract:
         )
 
     async def read(self, request: Request) -> BaseModel:
-        """One validated record of a JSON or form body. Raises BadBodyError, HTTPException 400, 413, 415."""
+        """One validated record of a JSON or form body. Raises BadBodyError, HTTPException 413 or 415."""
         kind = content_type(request)
         try:
             if kind == JSON:
@@ -98,8 +99,11 @@ def field_error(error: ValidationError) -> dict[str, str]:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    async with request.form(max_files=0, max_fields=MAX_FIELDS) as form:
-        pairs = form.multi_items()
+    try:
+        async with request.form(max_files=0, max_fields=MAX_FIELDS) as form:
+            pairs = form.multi_items()
+    except MultiPartException as error:
+        raise BadBodyError(400, f"the form can't be read: {error.message}") from error
     fields: dict[str, str] = {}
     for name, value in pairs:
         if name in fields:

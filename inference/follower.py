@@ -145,7 +145,7 @@ class Follower:
         log.info("release %d is withdrawn: this variant has no role now", self._role.version)
         self._role = self._served.model = None
         self._metrics.serving(None)
-        self._store.remember(None)
+        self._remember(None)
 
     def _swap(self, role: Role) -> None:
         began = self._clock()
@@ -160,10 +160,13 @@ class Follower:
         self._metrics.serving(role.version)
         took = 1e3 * (self._clock() - began)
         log.info("release %d serves, %.0f ms after its role was seen", role.version, took)
+        self._remember(role)
+
+    def _remember(self, role: Role | None) -> None:
         try:
             self._store.remember(role)
         except (RuntimeError, OSError) as error:
-            log.warning("release %d serves, but a restart without database won't: %s", role.version, error)
+            log.warning("a restart without database would not find this state: %s", error)
 
     def _note_failure(self, role: Role, error: Exception) -> None:
         reason = f"release {role.version} can't serve: {error}"

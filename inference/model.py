@@ -76,9 +76,12 @@ class Model:
         model = cls(manifest, functions, session)
         try:
             cases = [functions.request.model_validate(case.request) for case in manifest.smoke]
+            model._check_columns(cases[0])
             model._learn_vocabulary(cases[0])
             estimates = [model.estimate([case])[0] for case in cases]
             together = model.estimate(cases)
+        except ReleaseError:
+            raise
         except ValidationError as error:
             raise ReleaseError(f"{folder}: a smoke request breaks the product's contract: {error}") from error
         except Exception as error:
@@ -123,6 +126,13 @@ class Model:
             Estimate(label, probabilities=dict(zip(names, row, strict=True)) if row else {}, notes=note)
             for label, row, note in zip(labels, shares, notes, strict=True)
         ]
+
+    def _check_columns(self, example: BaseModel) -> None:
+        missing = {name for name, _ in self._inputs} - set(self._features(vars(example)))
+        if missing:
+            raise ReleaseError(
+                f"{MODEL}: `features` gives no column for its inputs {', '.join(sorted(missing))}"
+            )
 
     def _learn_vocabulary(self, example: BaseModel) -> None:
         """Pass each known value through `features`, so that spelling is compared as the model sees it."""

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     @property
     def runs_socket(self) -> Path:
         """Socket of the process that forks Dagster runs."""
-        return self.run_dir / "runs.sock"
+        return self.run_dir / "runs" / "fork.sock"
 
     def source_of(self, product: str) -> str | None:
         """`MLOPS_<PRODUCT>_SOURCE`, which overrides the source in the product's YAML."""

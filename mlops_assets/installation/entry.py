@@ -6,6 +6,7 @@ port), records its process group, and becomes COMMAND. Runs as few imports as it
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import sys
@@ -20,12 +21,19 @@ def main(arguments: list[str]) -> None:
     name, *options = arguments[:mark]
     command = arguments[mark + 1 :]
     home = Path(os.environ[leftovers.HOME_VARIABLE])
-    record = Path(os.environ["MLOPS_RUN_DIR"]) / f"{name}.group"
+    run_dir = Path(os.environ["MLOPS_RUN_DIR"])
+    record = run_dir / f"{name}.group"
     end_earlier(home, name, record)
     record.write_text(str(os.getpgrp()))
+    os.environ.update(json.loads(environment_file(run_dir, name).read_text()))
     if options[:1] == ["--user"]:
         become(options[1])
     os.execvp(command[0], command)  # noqa: S606
+
+
+def environment_file(run_dir: Path, name: str) -> Path:
+    """Where a program's own variables are kept: secrets don't belong into arguments, which anybody can list."""
+    return run_dir / f"{name}.env.json"
 
 
 def become(user: str) -> None:

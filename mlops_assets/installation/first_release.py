@@ -56,7 +56,7 @@ def train_if_needed(settings: Settings, ledger: Ledger, product: Product, report
             problems += _problem(event)
         if ledger.state(product.name).production is None:
             raise FirstReleaseError(
-                f"{product.title} has no release: {'; '.join(problems) or 'the run was cancelled'}. See {page}"
+                f"{product.title} has no release: {'; '.join(dict.fromkeys(problems)) or 'the run was cancelled'}. See {page}"
             )
     return True
 
@@ -70,7 +70,8 @@ def describe(event: RunEvent) -> str | None:
         check = data["evaluation"]
         if check["success"]:
             return None
-        return f"check {check['checkName']} failed: {check['description']}"
+        word = "failed" if check["severity"] == "ERROR" else "warns"
+        return f"check {check['checkName']} {word}: {check['description']}"
     if event.data["__typename"] == "LogMessageEvent" and event.level == "INFO":
         return event.message
     return None
@@ -93,11 +94,12 @@ def _problem(event: RunEvent) -> list[str]:
         check = event.data["evaluation"]
         if not check["success"] and check["severity"] == "ERROR":
             return [f"check {check['checkName']} failed: {check['description']}"]
-    if event.kind == "STEP_FAILURE":
-        error = event.data.get("error") or {}
-        causes = [c["message"] for c in error.get("causes") or []] or [error.get("message", "")]
-        return [f"step {event.step} failed: {causes[-1].strip()}"]
-    return []
+    error = event.data.get("error")
+    if not error:
+        return []
+    words = [c["message"] for c in error.get("causes") or []] or [error["message"]]
+    place = f"step {event.step}" if event.step else "the run"
+    return [f"{place} failed: {words[-1].strip()}"]
 
 
 def _wait_for_location(orchestrator: Orchestrator) -> None:

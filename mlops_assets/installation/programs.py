@@ -21,7 +21,10 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Program:
-    """One process that stays up. `stage` orders the start; `ready_path` is asked over HTTP, else the port."""
+    """One process that stays up. `ready_path` is asked over HTTP, else the port.
+
+    Programs of a `stage` start together, once those of the stage before that are `needed_by_next` are ready.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -32,6 +35,7 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     stop_seconds: int = 15
     stop_signal: str = "TERM"
+    needed_by_next: bool = False
     title: str = ""
 
 
@@ -61,6 +65,7 @@ def platform_programs(settings: Settings) -> list[Program]:
             title="Dagster code server",
             stage=1,
             port=ports.code,
+            needed_by_next=True,
             command=(PYTHON, "-m", "dagster", "api", "grpc", "--host", host, "--port", str(ports.code))
             + ("--module-name", "mlops_assets.definitions", "--location-name", "products")
             + ("--heartbeat-timeout", "60", "--inject-env-vars-from-instance"),

@@ -37,4 +37,4 @@ class Report:
 
     def line(self, text: str, style: str = "") -> None:
         """One line of detail below a step."""
-        self.console.print(f"  {escape(text)}", style=style, highlight=False)
+        self.console.print(f"  {escape(text)}", style=style, highlight=False, soft_wrap=True)

@@ -6,6 +6,9 @@ Keep out which programs there are (`programs.py`) and what a start means to a pe
 from __future__ import annotations
 
 import configparser
+import hashlib
+import io
+import json
 import os
 import subprocess
 import time
@@ -15,6 +18,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.installation.entry import environment_file
 from mlops_assets.installation.leftovers import PROGRAM_VARIABLE
 from mlops_assets.installation.programs import BIN, PYTHON, Program
 from mlops_assets.settings import PROJECT, Settings
@@ -50,7 +54,7 @@ class Supervisor:
         self.log = settings.logs / "supervisord.log"
 
     def write_config(self, programs: list[Program]) -> None:
-        """Write the configuration file, whole or not at all. Holds secrets, so only its owner may read it."""
+        """Write the configuration, and beside it the environment of each program; only the owner may read them."""
         parser = configparser.RawConfigParser()
         parser["supervisord"] = {
             "logfile": str(self.log),
@@ -66,18 +70,20 @@ class Supervisor:
         }
         for program in programs:
             parser[f"program:{program.name}"] = self._section(program)
-        fresh = self.config.with_suffix(".new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            parser.write(file)
-        fresh.rename(self.config)
+        text = io.StringIO()
+        parser.write(text)
+        write_private(self.config, text.getvalue())
 
     def _section(self, program: Program) -> dict[str, str]:
         user = ["--user", program.user] if program.user else []
         entry = [PYTHON, "-m", "mlops_assets.installation.entry", program.name, *user, "--"]
-        environment = {PROGRAM_VARIABLE: program.name, **program.environment}
+        environment = json.dumps(program.environment, sort_keys=True)
+        write_private(environment_file(self.settings.run_dir, program.name), environment)
+        digest = hashlib.sha256(environment.encode()).hexdigest()
         return {
             "command": " ".join(_quoted(part) for part in [*entry, *program.command]),
-            "environment": ",".join(f"{key}={_quoted(value)}" for key, value in environment.items()),
+            # The digest makes supervisord see a change of the file, which it doesn't read.
+            "environment": f'{PROGRAM_VARIABLE}="{program.name}",MLOPS_RUN_ENVIRONMENT="{digest}"',
             "autostart": "false",
             "autorestart": "true",
             # A program that needs another one may fail until that one is back: keep trying.
@@ -193,6 +199,14 @@ def _quoted(text: str) -> str:
     """`text` as one word of supervisord's configuration, where % starts an expansion."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, readable by its owner only."""
+    fresh = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    fresh.rename(path)
 
 
 def tail(path: Path, lines: int) -> list[str]:

@@ -45,11 +45,12 @@ def exclusive(settings: Settings) -> Iterator[None]:
 
 def prepare_home(settings: Settings) -> None:
     """The folders of an installation. State is private: only the owner may look inside."""
-    for folder in (settings.home, settings.run_dir, settings.logs, settings.home / "serving"):
+    private = (settings.run_dir, settings.runs_socket.parent, settings.logs, settings.home / "serving")
+    for folder in (settings.home, *private):
         folder.mkdir(parents=True, exist_ok=True)
     if settings.run_dir.stat().st_uid != os.getuid():
         raise InstallationError(f"{settings.run_dir} belongs to another user")
-    for folder in (settings.run_dir, settings.logs, settings.home / "serving"):
+    for folder in private:
         folder.chmod(0o700)
     if postgres.system_user():
         # The database's own account has to pass through to its socket's folder, and may list nothing.
@@ -97,9 +98,11 @@ def _start_stages(
         members = [p for p in programs if p.stage == stage]
         for program in members:
             supervisor.start_program(program.name)
-        for program in members:
-            with report.step(f"{program.title} ready" + (f" on {program.port}" if program.port else "")):
-                wait_ready(settings, supervisor, program)
+        for program in (p for p in members if p.needed_by_next):
+            wait_ready(settings, supervisor, program)
+    for program in (p for p in programs if p.stage > 0):
+        with report.step(f"{program.title} ready" + (f" on {program.port}" if program.port else "")):
+            wait_ready(settings, supervisor, program)
 
 
 def wait_ready(settings: Settings, supervisor: Supervisor, program: Program) -> None:

@@ -59,13 +59,14 @@ _SIZE = re.compile(r"^(\d+)\s*(BHK|Bedroom|RK)$", re.IGNORECASE)
 _POSSESSION = re.compile(r"^(\d{1,2})-([A-Za-z]{3})$")
 _NOT_WORD = re.compile(r"[^\w]+")
 _JOINED = re.compile(r"(?<=\d)(?=[^\W\d])|(?<=[^\W\d])(?=\d)")
-_ROMAN = dict(zip("i ii iii iv v vi vii viii ix x".split(), map(str, range(1, 11)), strict=True))
-_FILLERS = frozenset("st nd rd th the of and near opp behind".split())
+_ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
+_FILLERS = frozenset({"st", "nd", "rd", "th", "the", "of", "and", "near", "opp", "behind"})
 # Words that place a listing inside a neighbourhood without naming the neighbourhood.
-_GENERIC = frozenset(
-    "t phase stage block sector main road cross layout extension extn a b c d village "
-    "bangalore bengaluru town new north south east west old".split()
-)
+_GENERIC = frozenset({
+    "a", "b", "c", "d", "t", "x", "phase", "stage", "block", "sector", "main", "road", "cross", "layout",
+    "extension", "extn", "village", "town", "new", "old", "north", "south", "east", "west",
+    "bangalore", "bengaluru",
+})  # fmt: skip
 MAX_TEXT = 120
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
@@ -77,7 +78,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
 
     total_sqft: float = Field(gt=0, le=20_000, description="Area in square feet", examples=[1200])
-    location: Text = Field(description="Neighbourhood; an unknown one is answered too", examples=["Whitefield"])
+    location: Text = Field(description="Neighbourhood; unknown ones are answered", examples=["Whitefield"])
     bhk: int = Field(ge=1, le=50, description="Bedrooms", examples=[2])
     bath: int = Field(ge=1, le=50, description="Bathrooms", examples=[2])
     area_type: str | None = Field(
@@ -89,7 +90,9 @@ class Request(BaseModel):
         description="'Ready To Move', 'Immediate Possession' or the month of possession as YY-Mon",
     )  # fmt: skip
     balcony: int | None = Field(default=None, ge=0, le=20, description="Balconies", examples=[1])
-    society: str | None = Field(default=None, max_length=MAX_TEXT, description="Housing society", examples=["GrrvaGr"])
+    society: str | None = Field(
+        default=None, max_length=MAX_TEXT, description="Housing society", examples=["GrrvaGr"]
+    )
 
     @field_validator("area_type", "availability", "balcony", "society", mode="before")
     @classmethod
@@ -117,10 +120,10 @@ class Request(BaseModel):
 def clean(raw: pd.DataFrame) -> Cleaned:
     """Canonical listings of a raw file whose cells are text, and the account of every raw row.
 
-    Columns of the result: `total_sqft`, `bhk`, `bath`, `balcony`, `price` (numbers) and `location`, `area_type`,
-    `availability`, `society` (text); only `balcony` and the last three may be null, and every row is a valid
-    `Request` plus its price. A location is spelled as most of its rows spell it, whatever the case or blanks.
-    Raises ValueError naming the raw columns that are missing.
+    Columns of the result: `total_sqft`, `bhk`, `bath`, `balcony`, `price` (numbers) and `location`,
+    `area_type`, `availability`, `society` (text); only `balcony` and the last three may be null, and every
+    row is a valid `Request` plus its price. A location is spelled as most of its rows spell it, whatever
+    the case or blanks. Raises ValueError naming the raw columns that are missing.
     """
     import pandas as pd
 
@@ -140,11 +143,11 @@ def clean(raw: pd.DataFrame) -> Cleaned:
         seen.add(identity)
         try:
             kept.append(_canonical(dict(zip(RAW_COLUMNS, map(_text, cells), strict=True)), handled))
-        except _Dropped as reason:
+        except _DropError as reason:
             dropped[str(reason)] += 1
     rows = pd.DataFrame(kept, columns=list(COLUMNS))
-    numbers = {"total_sqft": float, "bhk": "int64", "bath": "int64", "balcony": float, "price": float}
-    rows = rows.astype(numbers)
+    rows = rows.astype({name: "float64" for name in ("total_sqft", "balcony", "price")})
+    rows = rows.astype({name: "int64" for name in ("bhk", "bath")})
     _spell_locations(rows, handled)
     return Cleaned(rows=rows, dropped=dict(dropped), handled=dict(handled))
 
@@ -177,7 +180,7 @@ def features(record: Mapping[str, Any]) -> dict[str, float | str]:
     }
 
 
-class _Dropped(Exception):
+class _DropError(Exception):
     """A raw row that can't be kept; the message is the reason it is counted under."""
 
 
@@ -200,17 +203,17 @@ def _canonical(cells: dict[str, str | None], handled: Counter[str]) -> dict[str,
     odd: list[str] = []
     location = _need(cells["location"], "location")
     if len(location) > MAX_TEXT:
-        raise _Dropped("location_too_long")
+        raise _DropError("location_too_long")
     sqft = _square_feet(_need(cells["total_sqft"], "total_sqft"), odd)
     bhk = _bedrooms(_need(cells["size"], "size"), odd)
     bath = _count(_need(cells["bath"], "bath"), "bath")
     price = _price(_need(cells["price"], "price"))
     if sqft / bhk < MIN_SQFT_PER_BHK:
-        raise _Dropped("under_300_sqft_per_bhk")
+        raise _DropError("under_300_sqft_per_bhk")
     if bath > bhk + MAX_EXTRA_BATHS:
-        raise _Dropped("over_2_more_baths_than_bhk")
+        raise _DropError("over_2_more_baths_than_bhk")
     if sqft >= MAX_SQFT:
-        raise _Dropped("total_sqft_10000_or_more")
+        raise _DropError("total_sqft_10000_or_more")
     record = {
         "total_sqft": sqft, "location": location, "bhk": bhk, "bath": bath,
         "area_type": _optional(cells, "area_type", _area_type, odd),
@@ -225,7 +228,7 @@ def _canonical(cells: dict[str, str | None], handled: Counter[str]) -> dict[str,
 
 def _need(text: str | None, field: str) -> str:
     if text is None:
-        raise _Dropped(f"{field}_missing")
+        raise _DropError(f"{field}_missing")
     return text
 
 
@@ -242,16 +245,16 @@ def _square_feet(text: str, odd: list[str]) -> float:
         odd.append("total_sqft_in_" + unit.replace("sq. ", "square_"))
         sqft = float(united[1]) * SQFT_PER_UNIT[unit]
     else:
-        raise _Dropped("total_sqft_unreadable")
+        raise _DropError("total_sqft_unreadable")
     if sqft <= 0:
-        raise _Dropped("total_sqft_not_positive")
+        raise _DropError("total_sqft_not_positive")
     return sqft
 
 
 def _bedrooms(text: str, odd: list[str]) -> int:
     match = _SIZE.match(text)
     if not match or int(match[1]) < 1:
-        raise _Dropped("size_unreadable")
+        raise _DropError("size_unreadable")
     if match[2].casefold() != "bhk":
         odd.append(f"size_in_{match[2].casefold()}")
     return int(match[1])
@@ -259,7 +262,7 @@ def _bedrooms(text: str, odd: list[str]) -> int:
 
 def _count(text: str, field: str) -> int:
     if not _PLAIN.match(text) or float(text) % 1 or float(text) < 1:
-        raise _Dropped(f"{field}_unreadable")
+        raise _DropError(f"{field}_unreadable")
     return int(float(text))
 
 
@@ -267,11 +270,11 @@ def _price(text: str) -> float:
     try:
         price = float(text)
     except ValueError:
-        raise _Dropped("price_not_a_number") from None
+        raise _DropError("price_not_a_number") from None
     if not math.isfinite(price):
-        raise _Dropped("price_not_a_number")
+        raise _DropError("price_not_a_number")
     if price <= 0:
-        raise _Dropped("price_not_positive")
+        raise _DropError("price_not_positive")
     return price
 
 
@@ -313,8 +316,10 @@ def _possession(text: Any) -> tuple[float, float]:
 
 @lru_cache(maxsize=8192)
 def _place(location: str) -> tuple[str, str]:
-    """(neighbourhood, exact place) of a location's words: "Electronic City Phase II" → "electroniccity",
-    "electroniccity 2 phase". The order of numbers and generic words doesn't count, nor do blanks and signs."""
+    """(neighbourhood, exact place): "Electronic City Phase II" → "electroniccity", "electroniccity 2 phase".
+
+    Neither the order of numbers and generic words counts, nor do blanks and signs.
+    """
     text = _JOINED.sub(" ", _NOT_WORD.sub(" ", location.casefold()))
     words = [_ROMAN.get(word, word) for word in text.split() if word not in _FILLERS]
     core = "".join(word for word in words if word not in _GENERIC and not word.isdigit())
@@ -328,7 +333,8 @@ def _spell_locations(rows: pd.DataFrame, handled: Counter[str]) -> None:
     if rows.empty:
         return
     keys = rows["location"].map(_key)
-    votes = rows.groupby([keys.rename("key"), rows["location"].rename("text")]).size().reset_index(name="rows")
+    pairs = [keys.rename("key"), rows["location"].rename("text")]
+    votes = rows.groupby(pairs).size().reset_index(name="rows")
     best = votes.sort_values(["rows", "text"], ascending=[False, True]).drop_duplicates("key")
     spelled = keys.map(dict(zip(best["key"], best["text"], strict=True)))
     changed = int((spelled != rows["location"]).sum())

@@ -1,8 +1,8 @@
 """One at a time through the door: a lock that all processes of one Dagster instance share.
 
 Add here how admission is serialised. Keep out who is admitted: the coordinator decides.
-With PostgreSQL it is an advisory lock in the instance's own database, so it holds across machines and can't be left
-behind by a killed process; any other storage is on one machine, where a file lock does the same.
+With PostgreSQL it is an advisory lock in the instance's own database, so it holds across machines and can't
+be left behind by a killed process; any other storage is on one machine, where a file lock does the same.
 """
 
 from __future__ import annotations
@@ -27,18 +27,24 @@ TIMEOUT_SECONDS = 10.0
 _in_process = threading.Lock()
 
 
-class AdmissionTimeout(Exception):
+class AdmissionTimeoutError(Exception):
     """The lock was not free in time."""
 
 
 @contextmanager
-def admission(instance: DagsterInstance, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[None]:
-    """Hold the instance's admission lock. Raises AdmissionTimeout when it can't be had in time."""
+def admission(instance: DagsterInstance, *, timeout_seconds: float | None = None) -> Iterator[None]:
+    """Hold the instance's admission lock. Raises AdmissionTimeoutError when it can't be had in time."""
+    if timeout_seconds is None:
+        timeout_seconds = TIMEOUT_SECONDS
     if not _in_process.acquire(timeout=timeout_seconds):
-        raise AdmissionTimeout(f"another thread held the admission lock for {timeout_seconds:g} s")
+        raise AdmissionTimeoutError(f"another thread held the admission lock for {timeout_seconds:g} s")
     try:
         url = getattr(instance.run_storage, "postgres_url", None) or _wrapped_url(instance)
-        lock = _postgres_lock(url, timeout_seconds) if url else _file_lock(instance.root_directory, timeout_seconds)
+        lock = (
+            _postgres_lock(url, timeout_seconds)
+            if url
+            else _file_lock(instance.root_directory, timeout_seconds)
+        )
         with lock:
             yield
     finally:
@@ -62,7 +68,9 @@ def _postgres_lock(url: str, timeout_seconds: float) -> Iterator[None]:
         try:
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:n)"), {"n": LOCK_NUMBER})
         except sqlalchemy.exc.OperationalError as error:
-            raise AdmissionTimeout(f"another process held the admission lock for {timeout_seconds:g} s") from error
+            raise AdmissionTimeoutError(
+                f"another process held the admission lock for {timeout_seconds:g} s"
+            ) from error
         # Closing the connection frees the lock, whatever happens in between.
         yield
 
@@ -78,7 +86,7 @@ def _file_lock(folder: str, timeout_seconds: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise AdmissionTimeout(f"another process held {folder}/admission.lock") from None
+                    raise AdmissionTimeoutError(f"another process held {folder}/admission.lock") from None
             time.sleep(0.005)
         yield
     finally:

@@ -26,7 +26,7 @@ from mlops_assets.runs.protocol import (
 )
 
 
-class ForkServerUnavailable(Exception):
+class ForkServerUnavailableError(Exception):
     """The fork server did not start the run, for certain: starting it another way can't start it twice."""
 
 
@@ -40,36 +40,38 @@ class ForkServerClient:
     def launch(self, request: Launch, *, record: Callable[[ProcessIdentity], None]) -> ProcessIdentity:
         """Fork a process for a run; `record` is called with its identity before it may run anything.
 
-        Raises ForkServerUnavailable when nothing was started and nothing will be. What `record` raises passes
-        through, and the child then ends without having run.
+        Raises ForkServerUnavailableError when nothing was started and nothing will be. What `record` raises
+        passes through, and the child then ends without having run.
         """
         with self._connect() as connection:
             answer = self._ask(connection, encode(request))
             if not isinstance(answer, Started):
-                raise ForkServerUnavailable(f"unexpected answer to a launch: {answer.type}")
+                raise ForkServerUnavailableError(f"unexpected answer to a launch: {answer.type}")
             identity = ProcessIdentity.parse(answer.process)
             record(identity)
             try:
                 connection.sendall(GO)
             except OSError as error:
-                raise ForkServerUnavailable(f"process {identity.pid} ended before it could begin: {error}") from error
+                raise ForkServerUnavailableError(
+                    f"process {identity.pid} ended before it could begin: {error}"
+                ) from error
             return identity
 
     def status(self) -> Status:
-        """How the server is. Raises ForkServerUnavailable when it does not answer in time."""
+        """How the server is. Raises ForkServerUnavailableError when it does not answer in time."""
         with self._connect() as connection:
             answer = self._ask(connection, encode(Ping()))
         if not isinstance(answer, Status):
-            raise ForkServerUnavailable(f"unexpected answer to a ping: {answer.type}")
+            raise ForkServerUnavailableError(f"unexpected answer to a ping: {answer.type}")
         return answer
 
     def wait_until_ready(self, timeout_seconds: float) -> Status:
-        """Poll until the server answers. Raises ForkServerUnavailable when it doesn't within the time."""
+        """Poll until the server answers. Raises ForkServerUnavailableError when it doesn't in time."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
                 return self.status()
-            except ForkServerUnavailable:
+            except ForkServerUnavailableError:
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(0.05)
@@ -81,7 +83,7 @@ class ForkServerClient:
             connection.connect(self.socket_path)
         except OSError as error:
             connection.close()
-            raise ForkServerUnavailable(f"no fork server at {self.socket_path}: {error}") from error
+            raise ForkServerUnavailableError(f"no fork server at {self.socket_path}: {error}") from error
         return connection
 
     def _ask(self, connection: socket.socket, frame: bytes) -> Started | Status:
@@ -89,14 +91,14 @@ class ForkServerClient:
             connection.sendall(frame)
             body = receive(connection)
         except TimeoutError as error:
-            raise ForkServerUnavailable(
+            raise ForkServerUnavailableError(
                 f"the fork server at {self.socket_path} did not answer within {self.timeout_seconds:g} s"
             ) from error
         except (OSError, ProtocolError) as error:
-            raise ForkServerUnavailable(f"talking to the fork server failed: {error}") from error
+            raise ForkServerUnavailableError(f"talking to the fork server failed: {error}") from error
         if body is None:
-            raise ForkServerUnavailable("the fork server closed the connection without an answer")
+            raise ForkServerUnavailableError("the fork server closed the connection without an answer")
         answer = ANSWERS.validate_python(body)
         if isinstance(answer, Refused):
-            raise ForkServerUnavailable(answer.reason)
+            raise ForkServerUnavailableError(answer.reason)
         return answer

@@ -1,8 +1,8 @@
 """Compute logs straight into their files, without the helper processes of Dagster's default manager.
 
-Dagster mirrors every captured stream to the run's own output, with four helper processes a capture (two `tail`, two
-Python watchers); a run that lasts half a second spends much of it on them. Same files, same pages in the UI.
-Keep out where logs go to an object store: dagster-aws has a manager for that.
+Dagster mirrors every captured stream to the run's own output, with four helper processes a capture (two
+`tail`, two Python watchers); a run that lasts half a second spends much of it on them. Same files, same
+pages in the UI. Keep out where logs go to an object store: dagster-aws has a manager for that.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DirectComputeLogManager(LocalComputeLogManager):
         with _redirected(sys.stdout, out), _redirected(sys.stderr, err):
             yield CapturedLogContext(log_key)
         # Readers take the capture as complete when this file exists.
-        Path(self.complete_artifact_path(log_key)).touch()
+        Path(self.get_captured_local_path(log_key, "complete")).touch()
 
     def _file(self, log_key: Sequence[str], io_type: ComputeIOType) -> Path:
         path = Path(self.get_captured_local_path(log_key, IO_TYPE_EXTENSION[io_type]))

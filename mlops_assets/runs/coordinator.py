@@ -1,8 +1,9 @@
 """A run queue without the wait: runs start at once while there is room, and queue in order otherwise.
 
 Add here when a run may start. Keep out how it starts: the launcher does that.
-Dagster's queue leaves every run to the daemon, which looks once a second at best. Here the submitting process starts
-the run itself when nothing is ahead of it; everything else (limits by tag, pools, priorities) stays the daemon's.
+Dagster's queue leaves every run to the daemon, which looks once a second at best. Here the submitting
+process starts the run itself when nothing is ahead of it; everything else (limits by tag, pools,
+priorities) stays the daemon's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 
-from mlops_assets.runs.admission import AdmissionTimeout, admission
+from mlops_assets.runs.admission import AdmissionTimeoutError, admission
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,9 @@ UNLIMITED = -1
 class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     """Launches a submitted run at once when fewer than `max_concurrent_runs` are active and none is queued.
 
-    Configured like QueuedRunCoordinator, or by `concurrency:` in dagster.yaml. The limit is exact: submits are
-    serialised by the admission lock, and a run that the daemon dequeued on a view that was outdated by a direct
-    launch goes back to the head of the queue (see `admits`).
+    Configured like QueuedRunCoordinator, or by `concurrency:` in dagster.yaml. The limit is exact: submits
+    are serialised by the admission lock, and a run that the daemon dequeued on a view that was outdated by
+    a direct launch goes back to the head of the queue (see `admits`).
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
@@ -49,8 +50,8 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     def admits(self, run: DagsterRun) -> bool:
         """Whether a run that is about to be launched may be; one too many is put back into the queue.
 
-        The daemon counts the active runs, then reads the queue; a run launched directly between the two is missing
-        from its count. So whoever launches a dequeued run counts again, under the lock.
+        The daemon counts the active runs, then reads the queue; a run launched directly between the two is
+        missing from its count. So whoever launches a dequeued run counts again, under the lock.
         """
         if run.run_id in self._admitted():
             return True
@@ -62,7 +63,7 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
                 if self._active() <= limit:
                     return True
                 self._put_back(run, f"{limit} runs are in progress already")
-        except AdmissionTimeout as error:
+        except AdmissionTimeoutError as error:
             self._put_back(run, str(error))
         return False
 
@@ -70,7 +71,9 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         """Limits by tag and pools need the daemon's bookkeeping."""
         config = self._queue_config()
         pools = run.run_op_concurrency
-        return not config.tag_concurrency_limits and not (pools and (pools.all_pools or pools.root_key_counts))
+        return not config.tag_concurrency_limits and not (
+            pools and (pools.all_pools or pools.root_key_counts)
+        )
 
     def _take_place(self, run: DagsterRun) -> bool:
         """Mark the run as starting if there is room for it and nobody waits; both under the lock."""
@@ -86,7 +89,7 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
                 )
                 self._instance.report_dagster_event(starting, run_id=run.run_id)
                 return True
-        except AdmissionTimeout as error:
+        except AdmissionTimeoutError as error:
             log.warning("run %s is queued: %s", run.run_id, error)
             return False
 
@@ -98,7 +101,9 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         run = self._reload(run_id)
         self._admitted().add(run_id)
         try:
-            self._instance.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=context.workspace))
+            self._instance.run_launcher.launch_run(
+                LaunchRunContext(dagster_run=run, workspace=context.workspace)
+            )
         finally:
             self._admitted().discard(run_id)
 

@@ -24,7 +24,10 @@ from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.runs.protocol import GO, Launch, Started, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dagster import DagsterInstance
+    from dagster._core.instance.ref import InstanceRef
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,8 @@ def isolate(run_id: str, output: Path) -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    # The server's own output may be a pipe to its supervisor, which breaks when the server dies; a file does not.
+    # The server's own output may be a pipe to its supervisor, which breaks when the server dies; a file
+    # does not.
     handle = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for descriptor in (1, 2):
         os.dup2(handle, descriptor, inheritable=True)
@@ -128,13 +132,24 @@ def _settle(run_id: str, instance: DagsterInstance) -> None:
 
 
 @contextlib.contextmanager
-def _instance(ref):  # type: ignore[no-untyped-def]
+def _instance(ref: InstanceRef) -> Iterator[DagsterInstance]:
     from dagster import DagsterInstance
 
-    with DagsterInstance.from_ref(ref) as instance:
+    with DagsterInstance.from_ref(_tables_exist(ref)) as instance:
         # Dagster's storages connect anew for every statement; this keeps one connection for each of them.
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=20)
         yield instance
+
+
+def _tables_exist(ref: InstanceRef) -> InstanceRef:
+    """The same instance without the look whether its tables exist: the run is stored in them already."""
+    import yaml
+
+    data = ref.storage_data
+    if data is None or data.module_name not in ("dagster_postgres", "dagster_postgres.storage"):
+        return ref
+    config = {**(yaml.safe_load(data.config_yaml) or {}), "should_autocreate_tables": False}
+    return ref._replace(storage_data=data._replace(config_yaml=yaml.safe_dump(config)))
 
 
 def _raise_oom_score() -> None:

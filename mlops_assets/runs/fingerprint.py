@@ -16,8 +16,9 @@ SUFFIXES = (".py", ".yaml", ".yml")
 
 
 def fingerprint(roots: Iterable[Path]) -> str:
-    """A digest of path, modification time and size of every *.py and *.yaml file under the roots (or the roots
-    themselves, when they are files). About 1 ms for 100 files; contents are not read."""
+    """A digest of path, modification time and size of every *.py and *.yaml file under the roots (or the
+    roots themselves, when they are files). About 1 ms for 100 files; contents are not read.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(set(_files(roots))):
         try:
@@ -29,8 +30,9 @@ def fingerprint(roots: Iterable[Path]) -> str:
 
 
 def project_roots() -> frozenset[Path]:
-    """Where the code lives that was imported so far and is nobody's installed package: each top-level package's
-    folder, or the file of a top-level module."""
+    """Where the code lives that was imported so far and is nobody's installed package: each top-level
+    package's folder, or the file of a top-level module.
+    """
     installed = _installed_folders()
     roots = set()
     for name, module in list(sys.modules.items()):

@@ -1,16 +1,14 @@
-"""The fork server: a small single-threaded process that holds the imports and forks one process per Dagster run.
+"""The fork server: a small single-threaded process that holds the imports and forks one process per run.
 
 `python -m mlops_assets.runs.fork_server --socket PATH [--preload mod,mod]`
-Add here what belongs to the server's loop: accepting, forking, reaping, reloading, stopping. Keep out what a run does
-(execution.py), what is preloaded (preload.py) and how the two sides talk (protocol.py).
-No thread and no connection may exist here: both break in a forked child.
+Add here what belongs to the loop: accepting, forking, reloading, stopping. Keep out what a run does
+(execution.py), what is preloaded (preload.py), the children's book-keeping (children.py) and the words
+(protocol.py). No thread and no connection may exist here: both break in a forked child.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
-import fcntl
 import gc
 import json
 import logging
@@ -25,10 +23,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mlops_assets.runs.children import Children
 from mlops_assets.runs.execution import leave, run_child
 from mlops_assets.runs.fingerprint import fingerprint, project_roots
+from mlops_assets.runs.listener import Listener
 from mlops_assets.runs.preload import EXECUTION, LIBRARIES, Preloaded, preload, preload_roots
-from mlops_assets.runs.process import ProcessIdentity, resident_megabytes, threads_alive
+from mlops_assets.runs.process import resident_megabytes, threads_alive
 from mlops_assets.runs.protocol import (
     REQUESTS,
     Launch,
@@ -40,7 +40,6 @@ from mlops_assets.runs.protocol import (
     checked_socket_path,
     decode,
     encode,
-    private_directory,
 )
 
 log = logging.getLogger("mlops_assets.runs.fork_server")
@@ -50,7 +49,6 @@ REQUEST_TIMEOUT_SECONDS = 5.0
 CODE_CHECK_SECONDS = 2.0
 MAX_CONNECTIONS = 128
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024
-ENDED_KEPT = 256
 _HANDOVER = "MLOPS_FORK_SERVER_HANDOVER"
 
 
@@ -67,40 +65,40 @@ class ForkServer:
     """Forks run processes on request until it is told to stop. Owns the socket, the lock and its children."""
 
     def __init__(self, path: str, modules: tuple[str, ...], *, grace_seconds: float) -> None:
-        self.path = path
         self.modules = modules
         self.grace_seconds = grace_seconds
         self.output = Path(f"{path}.runs.log")
-        self.running: dict[int, tuple[str, ProcessIdentity]] = {}
-        self.ended: dict[str, int] = {}
         self.generation = 1
         self.stopping = False
         self.preloaded = Preloaded()
+        self.children = Children()
+        self._listener = Listener(path)
         self._connections: dict[int, Connection] = {}
-        self._lock_handle = -1
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._roots: frozenset[Path] = frozenset()
         self._loaded_code = ""
         self._last_code_check = 0.0
 
     def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then interrupt the runs, wait for them and kill what is left."""
-        self._take_over_or_bind()
-        self._wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._wake_write = wake_write
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self._open()
         self._load()
-        self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_read, selectors.EVENT_READ)
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._listener.socket, selectors.EVENT_READ)
         while not self.stopping:
             self._turn()
-        self._shut_down()
+        self._listener.close()
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self.children.stop(self.grace_seconds)
+        log.info("stopped")
 
-    # -- loading and reloading ------------------------------------------------------------------------------------
+    # -- loading and reloading ---------------------------------------------------------------------
 
     def _load(self) -> None:
         started = time.monotonic()
@@ -112,10 +110,10 @@ class ForkServer:
         gc.freeze()
         threads = threads_alive()
         if len(threads) > 1:
-            log.error("threads were started while preloading, so no run can be forked: %s", ", ".join(threads))
+            log.error("preloading started threads, so no run can be forked: %s", ", ".join(threads))
         log.info(
-            "ready on %s (pid %d, generation %d): %d modules in %.1f s, %d failed, definitions warm: %s, %.0f MB",
-            self.path,
+            "ready on %s (pid %d, generation %d): %d modules in %.1f s, %d failed, warm: %s, %.0f MB",
+            self._listener.path,
             os.getpid(),
             self.generation,
             len(self.preloaded.modules),
@@ -126,7 +124,7 @@ class ForkServer:
         )
 
     def _watch_what_was_loaded(self) -> None:
-        """Widen the watch to every project package that got imported; a change during the load is seen as one."""
+        """Watch every project package that got imported; a change during the load counts as one."""
         before = fingerprint(self._roots)
         self._roots |= project_roots()
         if before == self._loaded_code:
@@ -138,70 +136,44 @@ class ForkServer:
 
     def _reload(self) -> None:
         """Re-execute this process; the socket, the lock and the children stay, as the pid does."""
-        log.info("the code changed: reloading (%d runs go on)", len(self.running))
+        log.info("the code changed: reloading (%d runs go on)", len(self.children.running))
         handover = {
-            "listener": self._listener.fileno(),
-            "lock": self._lock_handle,
+            "descriptors": self._listener.hand_over(),
             "generation": self.generation + 1,
-            "running": {run_id: str(identity) for run_id, identity in self.running.values()},
-            "ended": self.ended,
+            "running": self.children.running,
+            "ended": self.children.ended,
         }
-        for descriptor in (self._listener.fileno(), self._lock_handle):
-            os.set_inheritable(descriptor, True)
         os.environ[_HANDOVER] = json.dumps(handover)
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        # The same program with the same arguments again.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
-    def _take_over_or_bind(self) -> None:
+    def _open(self) -> None:
         text = os.environ.pop(_HANDOVER, None)
         if text is None:
-            self._bind()
+            self._listener.bind()
             return
         handover = json.loads(text)
-        self._listener.close()
-        self._listener = socket.socket(fileno=handover["listener"])
-        self._listener.setblocking(False)
-        self._lock_handle = handover["lock"]
-        for descriptor in (handover["listener"], self._lock_handle):
-            os.set_inheritable(descriptor, False)
+        self._listener.take_over(*handover["descriptors"])
         self.generation = handover["generation"]
-        self.ended = handover["ended"]
-        for run_id, text in handover["running"].items():
-            identity = ProcessIdentity.parse(text)
-            self.running[identity.pid] = (run_id, identity)
+        self.children.restore(handover["running"], handover["ended"])
 
-    def _bind(self) -> None:
-        private_directory(Path(self.path).parent)
-        self._lock_handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit(f"another fork server serves {self.path}") from None
-        Path(self.path).unlink(missing_ok=True)
-        mask = os.umask(0o177)
-        try:
-            self._listener.bind(self.path)
-        finally:
-            os.umask(mask)
-        self._listener.listen(MAX_CONNECTIONS)
-        self._listener.setblocking(False)
-
-    # -- the loop -------------------------------------------------------------------------------------------------
+    # -- the loop ----------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(timeout=CODE_CHECK_SECONDS):
             if key.fileobj == self._wake_read:
                 self._drain_wakeups()
-            elif key.fileobj is self._listener:
+            elif key.fileobj is self._listener.socket:
                 self._accept()
             else:
                 self._read(self._connections[key.fd])
-        self._reap()
+        self.children.reap()
         self._drop_silent_clients()
-        if not self._connections and time.monotonic() - self._last_code_check >= CODE_CHECK_SECONDS:
-            if self._code_changed():
-                self._reload()
+        due = time.monotonic() - self._last_code_check >= CODE_CHECK_SECONDS
+        if due and not self._connections and self._code_changed():
+            self._reload()
 
     def _accept(self) -> None:
         # Checked while the client still waits in the backlog, where the re-executed server finds it.
@@ -209,14 +181,12 @@ class ForkServer:
             if not self._connections:
                 self._reload()
             return
-        try:
-            connected, _ = self._listener.accept()
-        except BlockingIOError:
+        connected = self._listener.accept()
+        if connected is None:
             return
         if len(self._connections) >= MAX_CONNECTIONS:
             connected.close()
             return
-        connected.setblocking(False)
         deadline = time.monotonic() + REQUEST_TIMEOUT_SECONDS
         self._connections[connected.fileno()] = Connection(connected, deadline)
         self._selector.register(connected, selectors.EVENT_READ)
@@ -251,7 +221,7 @@ class ForkServer:
         self._fork(connection, request)
 
     def _obstacle(self, request: Launch) -> str | None:
-        # python, python3 and python3.11 of one environment are the same; another folder is another environment.
+        # python, python3 and python3.11 of one environment are the same; another folder is another one.
         if request.executable and os.path.dirname(request.executable) != os.path.dirname(sys.executable):
             return f"the run needs {request.executable}, this server is {sys.executable}"
         threads = threads_alive()
@@ -269,32 +239,29 @@ class ForkServer:
         try:
             pid = os.fork()
         except OSError as error:
+            gc.enable()
             self._reply(connection, Refused(reason=f"fork failed: {error}"))
             return
         if pid == 0:
             self._become_child(connection, request)
         gc.enable()
         self._drop(connection)
-        try:
-            self.running[pid] = (request.run_id, ProcessIdentity.of(pid))
-        except ProcessLookupError:
-            log.warning("run %s: process %d ended at once", request.run_id, pid)
-            return
-        log.info("run %s: process %d", request.run_id, pid)
+        self.children.add(request.run_id, pid)
 
     def _become_child(self, connection: Connection, request: Launch) -> None:
         code = 1
         try:
+            # Every copied descriptor goes: a client must see the end of its own connection, not of this run.
             self._selector.close()
-            for descriptor in (self._wake_read, self._wake_write, self._lock_handle):
+            self._listener.forget()
+            for descriptor in (self._wake_read, self._wake_write):
                 os.close(descriptor)
-            self._listener.close()
             for other in self._connections.values():
                 if other is not connection:
                     other.socket.close()
             code = run_child(request, connection.socket, self.output)
         except BaseException:
-            # The last stop before os._exit: nobody above could report it, and the server's loop must not go on here.
+            # The last stop before os._exit: nobody above may go on with the server's loop in this process.
             log.exception("run %s: its process failed", request.run_id)
         finally:
             leave(code)
@@ -305,8 +272,8 @@ class ForkServer:
             preloaded=tuple(self.preloaded.modules),
             failed=self.preloaded.failed,
             warm=tuple(self.preloaded.warm),
-            running={run_id: str(identity) for run_id, identity in self.running.values()},
-            ended=self.ended,
+            running=self.children.running,
+            ended=self.children.ended,
             threads=tuple(threads_alive()),
             resident_megabytes=round(resident_megabytes(), 1),
             generation=self.generation,
@@ -317,8 +284,7 @@ class ForkServer:
             connection.socket.settimeout(REQUEST_TIMEOUT_SECONDS)
             connection.socket.sendall(encode(message))
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                log.warning("an answer could not be sent: %s", error)
+            log.warning("an answer could not be sent: %s", error)
         self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
@@ -338,22 +304,6 @@ class ForkServer:
         except BlockingIOError:
             return
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            run_id, _ = self.running.pop(pid, ("", None))
-            code = os.waitstatus_to_exitcode(status)
-            log.info("run %s: process %d ended with %d", run_id or "?", pid, code)
-            if run_id:
-                self.ended[run_id] = code
-                for old in list(self.ended)[:-ENDED_KEPT]:
-                    del self.ended[old]
-
     def _rotate_output(self) -> None:
         try:
             if self.output.stat().st_size > MAX_OUTPUT_BYTES:
@@ -361,31 +311,8 @@ class ForkServer:
         except FileNotFoundError:
             return
 
-    # -- stopping -------------------------------------------------------------------------------------------------
-
     def _stop(self, number: int, frame: object) -> None:
         self.stopping = True
-
-    def _shut_down(self) -> None:
-        log.info("stopping: %d runs are interrupted", len(self.running))
-        self._listener.close()
-        Path(self.path).unlink(missing_ok=True)
-        for connection in list(self._connections.values()):
-            self._drop(connection)
-        for _, identity in self.running.values():
-            identity.send(signal.SIGINT)
-        deadline = time.monotonic() + self.grace_seconds
-        while self.running and time.monotonic() < deadline:
-            self._selector.select(timeout=0.1)
-            self._drain_wakeups()
-            self._reap()
-        for run_id, identity in list(self.running.values()):
-            log.warning("run %s: process %d outlived %g s and is killed", run_id, identity.pid, self.grace_seconds)
-            identity.kill_group()
-        while self.running:
-            time.sleep(0.02)
-            self._reap()
-        log.info("stopped")
 
 
 def _fields(error: ValidationError) -> str:
@@ -395,7 +322,7 @@ def _fields(error: ValidationError) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Command line of the fork server."""
     parser = argparse.ArgumentParser(prog="mlops_assets.runs.fork_server", description=__doc__)
-    parser.add_argument("--socket", required=True, help="path of the Unix socket (its directory is made private)")
+    parser.add_argument("--socket", required=True, help="path of the Unix socket; its folder is kept private")
     parser.add_argument("--preload", default=",".join(DEFAULT_PRELOAD), help="modules to hold, by comma")
     parser.add_argument("--grace", type=float, default=20.0, help="seconds that runs get to stop on SIGTERM")
     options = parser.parse_args(arguments)

@@ -1,8 +1,9 @@
 """The Dagster run launcher over the fork server: a run gets its own process in milliseconds.
 
-Add here what Dagster asks of a launcher: launch, terminate, health. Keep out the server and what its children do.
-The launcher, the daemon and the fork server share one machine; elsewhere use Dagster's launchers for it.
-When the fork server can't start a run, the run starts as `dagster api execute_run`, slower but never lost.
+Add here what Dagster asks of a launcher: launch, terminate, health. Keep out the server and what its
+children do. The launcher, the daemon and the fork server share one machine; elsewhere use Dagster's
+launchers for it. When the fork server can't start a run, the run starts as `dagster api execute_run`,
+slower but never lost.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, Field, IntSou
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
-from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailable
+from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableError
 from mlops_assets.runs.coordinator import ImmediateRunCoordinator
 from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.runs.protocol import Launch
@@ -45,7 +46,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         self._client = ForkServerClient(socket_path, timeout_seconds=fallback_after_seconds)
         self._fallback = fallback
         self._kill_after_seconds = kill_after_seconds
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
@@ -54,7 +55,9 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         return {
-            "socket_path": Field(StringSource, description="Unix socket of the fork server (at most 107 bytes)."),
+            "socket_path": Field(
+                StringSource, description="Unix socket of the fork server (at most 107 bytes)."
+            ),
             "fallback": Field(
                 bool,
                 is_required=False,
@@ -65,7 +68,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                 IntSource,
                 is_required=False,
                 default_value=5,
-                description="How long to wait for a fork server that accepts connections but does not answer.",
+                description="How long to wait for a fork server that accepts but does not answer.",
             ),
             "kill_after_seconds": Field(
                 IntSource,
@@ -81,7 +84,8 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     ) -> ForkRunLauncher:
         return cls(inst_data=inst_data, **config_value)
 
-    # -- launching ------------------------------------------------------------------------------------------------
+    # -- launching
+    # ------------------------------------------------------------------------------------------------
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start the run's process; returns as soon as it exists and is recorded in the run's tags."""
@@ -99,7 +103,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         )
         try:
             self._client.launch(request, record=lambda identity: self._record(run, identity, "fork_server"))
-        except ForkServerUnavailable as error:
+        except ForkServerUnavailableError as error:
             if not self._fallback:
                 raise
             self._start_subprocess(run, reason=str(error))
@@ -111,7 +115,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         from dagster._grpc.types import ExecuteRunArgs
 
         self._instance.report_engine_event(
-            f"The fork server could not start this run ({reason}); starting it as a subprocess, which takes longer.",
+            f"The fork server could not start this run ({reason}); starting it as a subprocess instead.",
             run,
             cls=self.__class__,
         )
@@ -142,13 +146,14 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             raise RuntimeError(f"the subprocess of run {run.run_id} ended at once: {command[0]}") from None
         self._record(run, identity, "subprocess")
 
-    # -- terminating ----------------------------------------------------------------------------------------------
+    # -- terminating
+    # ----------------------------------------------------------------------------------------------
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the run's process; False for a run that has finished, or whose process is unknown.
 
-        A run whose process is gone already is reported as canceled at once; a process that is still there after
-        `kill_after_seconds` is killed with its children, by a thread of the process that called this.
+        A run whose process is gone already is reported as canceled at once; a process that is still there
+        after `kill_after_seconds` is killed with its children, by a thread of the process that called this.
         """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
@@ -162,7 +167,9 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             )
             return False
         if not identity.send(signal.SIGINT):
-            return self._cancel(run_id, f"The run's process ({identity.pid}) was gone before it could be stopped.")
+            return self._cancel(
+                run_id, f"The run's process ({identity.pid}) was gone before it could be stopped."
+            )
         name = f"see run {run_id} stop"
         threading.Thread(target=self._see_it_stop, args=(run_id, identity), name=name, daemon=True).start()
         return True
@@ -174,7 +181,9 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         if not self.has_instance:
             return
         if identity.kill_group():
-            self._cancel(run_id, f"Process {identity.pid} did not stop in {self._kill_after_seconds} s and was killed.")
+            self._cancel(
+                run_id, f"Process {identity.pid} did not stop in {self._kill_after_seconds} s and was killed."
+            )
         else:
             self._cancel(run_id, f"Process {identity.pid} ended without reporting a result.")
 
@@ -196,7 +205,8 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                 return identity
             time.sleep(0.05)
 
-    # -- health ---------------------------------------------------------------------------------------------------
+    # -- health
+    # ---------------------------------------------------------------------------------------------------
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -206,7 +216,8 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         """RUNNING while the very process that was started lives, FAILED once it is gone."""
         identity = process_of(run)
         if identity is None:
-            # A run that somebody executes in a process of their own (`dagster job execute`, a test) is not ours to end.
+            # A run that somebody executes in a process of their own (`dagster job execute`, a test) is not
+            # ours to end.
             return CheckRunHealthResult(WorkerStatus.RUNNING, "not started by this launcher; not checked")
         if identity.is_alive():
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=str(identity))
@@ -217,11 +228,13 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             run_worker_id=str(identity),
         )
 
-    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+    def get_run_worker_debug_info(
+        self, run: DagsterRun, include_container_logs: bool | None = True
+    ) -> str | None:
         """How the run's process ended, when the fork server that started it still knows."""
         try:
             code = self._client.status().ended.get(run.run_id)
-        except ForkServerUnavailable:
+        except ForkServerUnavailableError:
             return None
         if code is None:
             return None
@@ -240,5 +253,7 @@ def process_of(run: DagsterRun) -> ProcessIdentity | None:
     try:
         return ProcessIdentity.parse(text)
     except ValueError:
-        logging.getLogger(__name__).warning("run %s has a tag %s that is no process: %r", run.run_id, PROCESS_TAG, text)
+        logging.getLogger(__name__).warning(
+            "run %s has a tag %s that is no process: %r", run.run_id, PROCESS_TAG, text
+        )
         return None

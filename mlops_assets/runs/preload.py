@@ -1,8 +1,8 @@
 """What the fork server holds before it forks: imported modules and evaluated Dagster definitions.
 
-Add here what every run would otherwise pay for again. Keep out anything that opens a connection or starts a thread:
-the server must be single-threaded and free of connections when it forks.
-A module that can't be preloaded is reported and left to the run, where its error reaches the run's own log.
+Add here what every run would otherwise pay for again. Keep out anything that opens a connection or starts a
+thread: the server must be single-threaded and free of connections when it forks. A module that can't be
+preloaded is reported and left to the run, where its error reaches the run's own log.
 """
 
 from __future__ import annotations
@@ -31,18 +31,27 @@ EXECUTION = (
     "dagster._core.execution.compute_logs",
     "dagster._core.executor.in_process",
     "dagster._core.executor.multiprocess",
+    "dagster._core.instance.factory",
     "dagster._core.instance.ref",
     "dagster._core.run_coordinator.queued_run_coordinator",
     "dagster._core.storage.fs_io_manager",
     "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.root",
+    "dagster._core.storage.sqlite_storage",
+    "dagster._core.system_config.composite_descent",
+    "dagster._core.utility_ops",
+    "dagster._core.workspace.autodiscovery",
     "dagster._utils.hosted_user_process",
+    "dagster._utils.test.definitions",
     "dagster_postgres",
+    "fsspec.implementations.local",
     "mlops_assets.runs.compute_logs",
     "mlops_assets.runs.coordinator",
     "mlops_assets.runs.execution",
     "mlops_assets.runs.launcher",
     "psycopg2.extras",
     "sqlalchemy.dialects.postgresql",
+    "upath.implementations.local",
 )
 LIBRARIES = (
     "pandas",
@@ -54,9 +63,13 @@ LIBRARIES = (
     "sklearn.pipeline",
     "sklearn.preprocessing",
     "sklearn.tree",
+    # scikit-learn 1.9 looks at data frames through narwhals, and imports it at the first fit.
+    "narwhals.stable.v2",
+    "narwhals._pandas_like.namespace",
 )
-# Libraries that start threads while they load: BLAS makes its pool, Arrow's jemalloc a background thread. Threads
-# don't survive a fork. A run's BLAS therefore uses one thread; OpenMP (boosting, forests) still uses all cores.
+# Libraries that start threads while they load: BLAS makes its pool, Arrow's jemalloc a background thread.
+# Threads don't survive a fork. A run's BLAS therefore uses one thread; OpenMP (boosting, forests) still
+# uses all cores.
 _NO_THREADS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -76,14 +89,13 @@ class Preloaded:
 
 
 def preload(names: Iterable[str]) -> Preloaded:
-    """Import the modules, and evaluate the Dagster definitions that they hold. Never raises for a broken module."""
+    """Import the modules and evaluate the definitions that they hold. Never raises for a broken module."""
     result = Preloaded()
     with no_library_threads():
         for name in names:
             try:
                 module = importlib.import_module(name)
             except Exception as error:
-                # Any error of the project's own code must leave the server up, for the other modules and for the fix.
                 log.exception("can't preload %s; runs that need it import it themselves", name)
                 result.failed[name] = f"{type(error).__name__}: {error}"
                 continue
@@ -96,8 +108,9 @@ def preload(names: Iterable[str]) -> Preloaded:
 def warm_definitions(module: ModuleType) -> bool:
     """Evaluate a module's definitions once and keep them, so that forked runs find jobs already built.
 
-    `@dg.definitions` functions are replaced in this process by the Definitions that they return, unless those depend
-    on stored state (state-backed components), whose version is each run's own. True when anything is warm.
+    `@dg.definitions` functions are replaced in this process by the Definitions that they return, unless
+    those depend on stored state (state-backed components), whose version is each run's own. True when
+    anything is warm.
     """
     import dagster as dg
 
@@ -123,7 +136,7 @@ def warm_definitions(module: ModuleType) -> bool:
 
 def preload_roots(names: Iterable[str]) -> frozenset[Path]:
     """Where the named modules' top-level packages live, also of those whose import fails."""
-    roots = set()
+    roots: set[Path] = set()
     for name in {name.partition(".")[0] for name in names}:
         spec = importlib.util.find_spec(name)
         if spec is None:

@@ -19,8 +19,8 @@ from pathlib import Path
 class ProcessIdentity:
     """A process for ever: pid, its start (clock ticks after boot on Linux) and the world the pid belongs to.
 
-    `world` is the boot id and the pid namespace, so that neither a reboot nor another container can be mistaken
-    for the machine that started the process.
+    `world` is the boot id and the pid namespace, so that neither a reboot nor another container can be
+    mistaken for the machine that started the process.
     """
 
     pid: int
@@ -40,7 +40,7 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity:
-        """The identity of a live process. Raises ProcessLookupError when there is none (a zombie counts as none)."""
+        """The identity of a live process. Raises ProcessLookupError when there is none, or a zombie."""
         started = _started(pid)
         if started is None:
             raise ProcessLookupError(f"no live process has pid {pid}")
@@ -51,7 +51,7 @@ class ProcessIdentity:
         return self.world == current_world() and _started(self.pid) == self.started
 
     def send(self, number: signal.Signals) -> bool:
-        """Send a signal to this very process; False when it is gone. Never reaches a process that reused the pid."""
+        """Send a signal to this very process, never to one that reused its pid; False when it is gone."""
         if not hasattr(os, "pidfd_open"):
             return self.is_alive() and _kill(self.pid, number)
         try:
@@ -81,7 +81,9 @@ class ProcessIdentity:
 
 
 def current_world() -> str:
-    """The scope in which pids of this process mean something: boot id and pid namespace, else the host name."""
+    """The scope in which pids of this process mean something: boot id and pid namespace, else the host
+    name.
+    """
     if not sys.platform.startswith("linux"):
         return platform.node()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -1,8 +1,8 @@
 """What the fork server and its clients say to each other: bounded JSON frames over a private Unix socket.
 
-A launch is a two-step handshake, so that a run never starts twice and never gets lost: the forked child answers
-with its identity, the client records it and answers `go`; a child that sees no `go` ends without running anything.
-Add a message here when both sides need it. Keep out what is done with a message.
+A launch is a two-step handshake, so that a run never starts twice and never gets lost: the forked child
+answers with its identity, the client records it and answers `go`; a child that sees no `go` ends without
+running anything. Add a message here when both sides need it. Keep out what is done with a message.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def encode(message: Message) -> bytes:
 def decode(buffer: bytes | bytearray) -> Any | None:
     """The JSON of the frame in the buffer, or None while bytes are missing.
 
-    Raises ProtocolError for an announced length over the limit, bytes after the frame, or a body that isn't JSON.
+    Raises ProtocolError for an announced length over the limit, bytes after the frame, or a body that isn't
+    JSON.
     """
     if len(buffer) < _HEADER.size:
         return None
@@ -111,7 +112,9 @@ def decode(buffer: bytes | bytearray) -> Any | None:
 
 
 def receive(connection: socket.socket) -> Any | None:
-    """Read one frame from a blocking socket (its timeout applies); None when the other side closed before one."""
+    """Read one frame from a blocking socket (its timeout applies); None when the other side closed before
+    one.
+    """
     buffer = bytearray()
     while True:
         body = decode(buffer)
@@ -131,14 +134,16 @@ def checked_socket_path(path: str | Path) -> str:
     size = len(os.fsencode(absolute))
     if size > MAX_SOCKET_PATH_BYTES:
         raise ValueError(
-            f"the fork server's socket path is {size} bytes long, a Unix socket allows {MAX_SOCKET_PATH_BYTES}: "
-            f"choose a shorter one than {absolute}"
+            f"the fork server's socket path is {size} bytes long; a Unix socket allows "
+            f"{MAX_SOCKET_PATH_BYTES}: choose a shorter one than {absolute}"
         )
     return absolute
 
 
 def private_directory(path: str | Path) -> Path:
-    """Create the directory (mode 0700) or check that nobody else may enter it. Raises PermissionError naming it."""
+    """Create the directory (mode 0700) or check that nobody else may enter it. Raises PermissionError
+    naming it.
+    """
     directory = Path(path)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = directory.stat()

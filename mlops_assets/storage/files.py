@@ -77,9 +77,10 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     file is there, whole. An OSError raised in the block is told as one of this file's.
     """
     partial = path.parent / f".{secrets.token_hex(8)}{PARTIAL}"
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with told(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("xb") as file:
                 yield file
                 file.flush()

@@ -1,7 +1,8 @@
 """PNG charts of a trained regression or classification, as bytes, readable 900 pixels wide.
 
-Add a chart of an evaluation here. Keep out numbers: a chart draws what `evaluate` measured and computes nothing
-that is reported. Figures are built as objects, never through pyplot, so threads and servers are safe.
+Add a chart of an evaluation here. Keep out numbers: a chart draws what `evaluate` measured and computes
+nothing that is reported. Figures are built as objects, never through pyplot, so threads and servers are
+safe.
 """
 
 from __future__ import annotations
@@ -26,17 +27,15 @@ def predicted_vs_actual(answers: pd.DataFrame, target: str, unit: str = "") -> b
     estimate = answers["estimate"].to_numpy(dtype=float)
     figure, axes = _figure(640)
     ends = _ends(np.concatenate([actual, estimate]))
+    axes.plot(ends, ends, color=ORANGE, linewidth=1.4, label="estimate = actual", zorder=3)
     logarithmic = ends[0] > 0
     if logarithmic:
         axes.set_xscale("log")
         axes.set_yscale("log")
         _plain_ticks(axes)
-        for share, style in ((0.25, ":"), (0.0, "-")):
-            for factor in {1 + share, 1 / (1 + share)}:
-                label = {0.0: "estimate = actual", 0.25: "25 % off"}[share] if factor >= 1 else None
-                axes.plot(ends, ends * factor, style, color=ORANGE, linewidth=1.4, label=label, zorder=3)
-    else:
-        axes.plot(ends, ends, color=ORANGE, linewidth=1.4, label="estimate = actual", zorder=3)
+        for factor, label in ((1.25, "25 % too high"), (0.75, "25 % too low")):
+            style = "--" if factor > 1 else ":"
+            axes.plot(ends, ends * factor, style, color=ORANGE, linewidth=1.4, label=label, zorder=3)
     axes.scatter(actual, estimate, s=10, alpha=0.3, color=BLUE, linewidths=0)
     axes.set_xlim(*ends)
     axes.set_ylim(*ends)
@@ -71,19 +70,25 @@ def residuals_by_segment(answers: pd.DataFrame, target: str, segment: str, *, mo
 
 
 def feature_importance(importance: pd.DataFrame, metric: str, *, most: int = 15) -> bytes:
-    """Bars of how much worse `metric` gets when a column is shuffled; columns `column`, `worse_by`, `spread`."""
+    """Bars of how much worse `metric` gets when a field is shuffled, as `importance` measured it."""
     top = importance.sort_values("worse_by", ascending=False).head(most)
+    factor, unit = (100, " points of %") if "ape" in metric else (1, "")
+    worse_by, spread = top["worse_by"] * factor, top["spread"] * factor
     figure, axes = _figure(150 + 34 * max(len(top), 3))
-    axes.barh(top["column"], top["worse_by"], xerr=top["spread"], color=BLUE, ecolor=INK, capsize=3, height=0.65)
+    axes.barh(top["column"], worse_by, xerr=spread, color=BLUE, ecolor=INK, capsize=3, height=0.65)
     axes.invert_yaxis()
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_xlabel(f"{metric} gets worse by, when the column is shuffled (line: standard deviation)")
+    axes.set_xlabel(
+        f"{metric} gets worse by{unit or ' …'} when the field is shuffled (line: standard deviation)"
+    )
     axes.set_title("What the model relies on", loc="left")
     return _png(figure)
 
 
-def error_by_group(table: pd.DataFrame, column: str, metric: str, *, most: int = 20, min_rows: int = 5) -> bytes:
-    """Horizontal bars of a segment table's metric for the values with most rows, worst first, and their mean."""
+def error_by_group(
+    table: pd.DataFrame, column: str, metric: str, *, most: int = 20, min_rows: int = 5
+) -> bytes:
+    """Bars of a segment table's metric for the values with most rows, worst first, and their mean."""
     eligible = table[table["rows"] >= min_rows].head(most).sort_values(metric, ascending=False)
     if eligible.empty:
         eligible = table.head(most).sort_values(metric, ascending=False)
@@ -96,7 +101,9 @@ def error_by_group(table: pd.DataFrame, column: str, metric: str, *, most: int =
     for bar, value in zip(bars, values, strict=True):
         bar.set_color(ORANGE if value > 1.5 * mean else BLUE)
     axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=10)
-    axes.axvline(mean, color=INK, linewidth=1, linestyle="--", label=f"mean of those shown: {mean:.1f}")
+    axes.axvline(
+        mean, color=INK, linewidth=1, linestyle="--", zorder=0.5, label=f"mean of those shown: {mean:.1f}"
+    )
     axes.set_yticks(range(len(values)), labels)
     axes.invert_yaxis()
     axes.margins(x=0.08)
@@ -107,7 +114,7 @@ def error_by_group(table: pd.DataFrame, column: str, metric: str, *, most: int =
 
 
 def confusion(answers: pd.DataFrame, target: str) -> bytes:
-    """Hold-out rows of a classification by actual (row) and answered (column) class, as shares of each row."""
+    """Hold-out rows of a classification by actual (row) and answered class (column)."""
     actual, label = answers[target].astype(str), answers["label"].astype(str)
     names = sorted(set(actual) | set(label))
     counts = np.array([[int(((actual == a) & (label == b)).sum()) for b in names] for a in names])
@@ -144,7 +151,6 @@ def _figure(height_pixels: float) -> tuple[Figure, Axes]:
 
 def _png(figure: Figure) -> bytes:
     for axes in figure.axes:
-        axes.title.set_size(14)
         axes._left_title.set(size=14, color=INK, weight="bold")  # type: ignore[attr-defined]
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

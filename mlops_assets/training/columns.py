@@ -21,11 +21,11 @@ FeatureFunction = Callable[[Mapping[str, Any]], Mapping[str, float | str]]
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain Python dicts, where every kind of null is None."""
-    return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 
 def hidden(rows: pd.DataFrame, optional: Sequence[str]) -> pd.DataFrame:
-    """A copy of the rows in which the optional request fields are null. Raises KeyError naming unknown fields."""
+    """A copy of the rows whose optional request fields are null; KeyError names fields the rows lack."""
     unknown = [name for name in optional if name not in rows.columns]
     if unknown:
         raise KeyError(f"features.optional names fields that the rows lack: {', '.join(unknown)}")
@@ -33,9 +33,9 @@ def hidden(rows: pd.DataFrame, optional: Sequence[str]) -> pd.DataFrame:
 
 
 def model_columns(features: FeatureFunction, rows: pd.DataFrame, spec: Features) -> pd.DataFrame:
-    """float32 for each declared numeric column (NaN when missing), str for each categorical ("" when missing).
+    """The declared columns: numeric as float32 (missing: NaN), categorical as str (missing: "").
 
-    Raises ValueError naming the declared columns that `features` doesn't return, or the type it returns wrongly.
+    Raises ValueError naming a declared column that `features` doesn't return, or returns as another type.
     """
     import pandas as pd
 
@@ -50,7 +50,9 @@ def model_columns(features: FeatureFunction, rows: pd.DataFrame, spec: Features)
         try:
             data[name] = np.array([row[name] for row in columns], dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"features(): the numeric column {name} holds something else: {error}") from error
+            raise ValueError(
+                f"features(): the numeric column {name} holds something else: {error}"
+            ) from error
     for name in spec.categorical:
         values = [row[name] for row in columns]
         if not all(isinstance(value, str) for value in values):

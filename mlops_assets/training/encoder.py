@@ -26,7 +26,7 @@ _GRID = 1024.0
 
 @dataclass
 class Table:
-    """One category's look-up: row i holds the columns of `levels[i]`, the last row those of any other text."""
+    """One category's look-up: row i holds the columns of `levels[i]`, the last row those of other texts."""
 
     name: str
     levels: list[str]
@@ -72,7 +72,9 @@ class Encoder:
         effect_names = [name for name in self.categorical if name not in {table.name for table in plain}]
         levels = {name: sorted(set(full[name]) - {""}) for name in effect_names}
         base = self._base(full, plain)
-        blank = [Table(n, levels[n], np.zeros((len(levels[n]) + 1, y.shape[1] + 1)), False) for n in effect_names]
+        blank = [
+            Table(n, levels[n], np.zeros((len(levels[n]) + 1, y.shape[1] + 1)), False) for n in effect_names
+        ]
         self.tables = plain + blank
         self._name_columns(y.shape[1])
         codes = [table.codes(full[table.name].to_numpy()) for table in blank]
@@ -100,7 +102,10 @@ class Encoder:
         full = views[0][list(self.numeric)].to_numpy(dtype=np.float32)
         gaps = np.isnan(full)
         self.medians = np.array(
-            [0.0 if gap.all() else np.median(column[~gap]) for column, gap in zip(full.T, gaps.T, strict=True)],
+            [
+                0.0 if gap.all() else np.median(column[~gap])
+                for column, gap in zip(full.T, gaps.T, strict=True)
+            ],
             dtype=np.float32,
         )
         self.flagged = tuple(
@@ -160,7 +165,7 @@ class Encoder:
 
 
 def _random_effects(codes: np.ndarray, left: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """(shrunken mean of `left` per level, rows per level), each with a last row of zeros for unknown values."""
+    """(shrunken mean of `left`, number of rows) per level, then a row of zeros for unknown values."""
     known = codes < levels
     codes, left = codes[known], left[known]
     seen = np.bincount(codes, minlength=levels + 1).astype(float)

@@ -1,7 +1,7 @@
 """The untouched hold-out: every metric of a model, overall, without the optional fields, and by segment.
 
-Evaluates whatever answers like a model: the one just fitted, its ONNX graph, or production's released graph on
-the same rows. Add what is measured here; a metric's formula goes to `scores`, a limit on it to a gate.
+Evaluates whatever answers like a model: the one just fitted, its ONNX graph, or production's released graph
+on the same rows. Add what is measured here; a metric's formula goes to `scores`, a limit on it to a gate.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Predictor(Protocol):
 class Evaluation:
     """`metrics` by name; per segment column a table (value, rows, metrics); the answers beside each row.
 
-    `answers` is the hold-out with `estimate` (and `low`, `high`), or `label` and one `p_<class>` column a class.
+    `answers` is the hold-out with `estimate` (and `low`, `high`), or with `label` and a `p_<class>` a class.
     """
 
     metrics: dict[str, float]
@@ -54,10 +54,10 @@ def evaluate(
 ) -> Evaluation:
     """Metrics of `model` on the hold-out rows. `classes` is needed for classification, in the model's order.
 
-    With optional request fields every metric is there a second time as `<metric>_required_only`: the same rows
-    with those fields hidden. With `train_rows` there is `unseen_<column>`, the share of hold-out rows whose
-    category never occurred in training. Segments named by gates are always included. Raises ValueError for an
-    empty hold-out or an unknown segment.
+    With optional request fields every metric is there a second time as `<metric>_required_only`: the same
+    rows with those fields hidden. With `train_rows` there is `unseen_<column>`, the share of hold-out rows
+    whose category never occurred in training. Segments named by gates are always included. Raises
+    ValueError for an empty hold-out or an unknown segment.
     """
     if holdout.empty:
         raise ValueError("the hold-out has no rows")
@@ -102,7 +102,7 @@ def segment_table(
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MAX_SEGMENT_VALUES:
         values = pd.qcut(values, 4, duplicates="drop").astype(str).where(values.notna())
     rows = []
-    for value, part in answers.groupby(values.astype(object).fillna(MISSING), sort=True):
+    for value, part in answers.groupby(values.astype(object).where(values.notna(), MISSING), sort=True):
         rows.append({column: str(value), "rows": len(part), **_segment_scores(product, part, classes)})
     return pd.DataFrame(rows).sort_values("rows", ascending=False, kind="stable").reset_index(drop=True)
 

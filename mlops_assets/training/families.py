@@ -1,7 +1,7 @@
 """The model families of the search: what each name builds for regression and for classification.
 
-Add a family or a default parameter here. Keep out encoding (`encoder`), the choice between families (`search`)
-and the conversion to ONNX (`export`). Inputs are dense float matrices without missing values.
+Add a family or a default parameter here. Keep out encoding (`encoder`), the choice between families
+(`search`) and the conversion to ONNX (`export`). Inputs are dense float matrices without missing values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REFUSED = {"categorical_features", "early_stopping", "warm_start", "n_jobs"}
 
 @dataclass
 class Boosted:
-    """Mean of boosted tree models over losses × seeds, on the residual of a linear model when `base` is linear.
+    """Mean of boosted trees over losses × seeds, on the residual of a linear model when `base` is linear.
 
     The linear base extrapolates where trees stay flat, and leaves them less to learn. Regression only uses
     `base` and `losses`; a classifier averages probabilities.

@@ -19,6 +19,7 @@ from mlops_assets.training.search import SearchResult, TrainingSet, Trial, searc
 from mlops_assets.training.spec import Interval, Product
 from mlops_assets.training.split import in_holdout, row_keys
 from mlops_assets.training.target import TargetScale
+from mlops_assets.training.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,9 @@ def train(
     keys = row_keys(rows, target=target, seed=product.search.seed)
     held = in_holdout(keys, product.search.holdout_share) if holdout is None else holdout
     if held.all() or not held.any():
-        raise ValueError(f"a hold-out of {product.search.holdout_share:g} leaves a side of {len(rows)} rows empty")
+        raise ValueError(
+            f"a hold-out of {product.search.holdout_share:g} leaves a side of {len(rows)} rows empty"
+        )
     training_rows = rows[~held].reset_index(drop=True)
     data = training_set(product, features, training_rows, keys[~held])
     found = search(data, product.search, on_trial)
@@ -111,19 +114,14 @@ def training_set(
 
 
 def fit_model(data: TrainingSet, found: SearchResult, *, seed: int, interval: Interval | None) -> Model:
-    """The winner of the search on all training rows; the interval from its out-of-fold residuals.
-
-    On one thread: boosting's many short parallel regions stall whenever another process holds a core.
-    """
-    from threadpoolctl import threadpool_limits
-
+    """The winner of the search on all training rows; the interval from its out-of-fold residuals."""
     encoder = Encoder(data.numeric, data.categorical)
     matrices = encoder.fit(data.views, data.scale.for_encoder(data.target), data.keys)
     matrix = np.vstack(matrices)
     target = np.tile(data.scale.forward(data.target), len(matrices))
-    predictor = families.build(found.best.family, found.best.params, task=data.task, seed=seed)  # type: ignore[arg-type]
+    predictor = families.build(found.best.family, found.best.params, task=data.task, seed=seed)
     band = None
-    with threadpool_limits(1):
+    with one_thread():
         predictor.fit(matrix, target)
         if interval is not None:
             residuals = target - np.concatenate(found.out_of_fold)

@@ -1,12 +1,13 @@
-"""A fitted model → one ONNX graph: shared inputs, the encoder's tables, the model, the interval, target units.
+"""A fitted model → one ONNX graph: shared inputs, encoder tables, model, interval, target units.
 
-Each model column is an input [N, 1] (float32 or string). Add here what another part of a model becomes in ONNX.
-Keep out files and release records (`export`). scikit-learn's own models are converted by skl2onnx; what lies
-around them is written node by node, so nothing depends on a converter for our own classes.
+Each model column is an input [N, 1] (float32 or string). Add here what another part of a model becomes in
+ONNX. Keep out files and release records (`export`). scikit-learn's own models are converted by skl2onnx;
+what lies around them is written node by node, so nothing depends on a converter for our own classes.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,9 @@ def to_onnx(model: Model) -> bytes:
     inputs = [*graph.inputs(model.encoder.numeric, TensorProto.FLOAT)]
     inputs += graph.inputs(model.encoder.categorical, TensorProto.STRING)
     matrix = _encode(graph, model.encoder)
-    outputs = _classify(graph, model, matrix) if model.task == "classification" else _regress(graph, model, matrix)
+    outputs = (
+        _classify(graph, model, matrix) if model.task == "classification" else _regress(graph, model, matrix)
+    )
     built = helper.make_graph(graph.nodes, "model", inputs, outputs, graph.constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     proto = helper.make_model(built, opset_imports=opsets, ir_version=9)
@@ -153,12 +156,15 @@ def _converted(graph: _Graph, model: Any, matrix: str) -> str:
 
     _round_thresholds_down(model)
     options = {id(model): {"zipmap": False}} if hasattr(model, "classes_") else None
-    proto = convert_sklearn(
-        model,
-        initial_types=[("X", FloatTensorType([None, model.n_features_in_]))],
-        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
-        options=options,
-    )
+    with warnings.catch_warnings():
+        # The converter hands protobuf booleans where it wants ints; their value is right.
+        warnings.filterwarnings("ignore", ".*Expected an int, got a boolean", DeprecationWarning)
+        proto = convert_sklearn(
+            model,
+            initial_types=[("X", FloatTensorType([None, model.n_features_in_]))],
+            target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+            options=options,
+        )
     names = {"X": matrix, "": ""}
     for constant in proto.graph.initializer:
         names[constant.name] = constant.name = graph.fresh(constant.name)

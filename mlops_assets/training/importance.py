@@ -31,7 +31,7 @@ def permutation_importance(
     classes: tuple[object, ...] = (),
     max_rows: int = 5_000,
 ) -> pd.DataFrame:
-    """`column`, `worse_by` (mean; positive means the field helps) and `spread` (standard deviation), best first.
+    """`column`, `worse_by` (mean; positive: the field helps), `spread` (standard deviation); best first.
 
     A field is shuffled `repeats` times over at most `max_rows` hold-out rows; units are the metric's.
     """

@@ -1,7 +1,8 @@
 """The range that comes with a regression's answer: quantile trees on out-of-fold residuals, calibrated.
 
 Conformal calibration on rows that the quantile trees didn't see makes the promised share true, each tail on
-its own. Add another way to an interval here. Keep out the estimate itself (`families`) and the graph (`graph`).
+its own. Add another way to an interval here. Keep out the estimate itself (`families`) and the graph
+(`graph`).
 """
 
 from __future__ import annotations

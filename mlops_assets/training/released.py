@@ -1,13 +1,15 @@
 """A released model as it is served: an ONNX session over model columns. No pickle, no scikit-learn.
 
 Evaluation uses it for the new model and for production's alike, so a metric is one of the thing that answers.
-Add reading of a release directory here. Keep out serving (`inference` has its own store) and writing (`export`).
+Add reading of a release directory here. Keep out serving (`inference` has its own store) and writing
+(`export`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,7 @@ class OnnxModel:
         self.outputs = [item.name for item in self._session.get_outputs()]
 
     def predict(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-        """Every output; [N, 1] answers come as [N]. Raises ReleaseError naming columns that the frame lacks."""
+        """Every output, [N, 1] answers as [N]. ReleaseError names columns that the frame lacks."""
         missing = [name for name in self.inputs if name not in frame.columns]
         if missing:
             raise ReleaseError(f"the model needs columns that are no longer computed: {', '.join(missing)}")
@@ -44,11 +46,14 @@ class OnnxModel:
             name: frame[name].to_numpy(dtype=object if "string" in kind else np.float32).reshape(-1, 1)
             for name, kind in self.inputs.items()
         }
-        answers = self._session.run(None, feed)
         return {
             name: value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value
-            for name, value in zip(self.outputs, answers, strict=True)
+            for name, value in zip(self.outputs, self.run(feed), strict=True)
         }
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs in order, as the graph gives them, for one [N, 1] array an input."""
+        return self._session.run(None, dict(feed))
 
 
 def read_release(directory: Path) -> dict[str, Any]:

@@ -19,17 +19,20 @@ import numpy as np
 
 from mlops_assets.training import families, scores
 from mlops_assets.training.encoder import Encoder
-from mlops_assets.training.spec import Candidate, Search
+from mlops_assets.training.spec import Candidate, Family, Search
 from mlops_assets.training.split import folds
 from mlops_assets.training.target import TargetScale
+from mlops_assets.training.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Plan = tuple[Family, dict[str, Any]]
+
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Training rows as a model family sees them: the same rows in one or two views, their target, their keys."""
+    """Training rows as model columns, in one or two views of the same rows, with their target and keys."""
 
     views: tuple[pd.DataFrame, ...]
     target: np.ndarray
@@ -47,7 +50,7 @@ class TrainingSet:
 class Trial:
     """One parameter set's cross-validated score, over all views together, and what it cost."""
 
-    family: str
+    family: Family
     params: dict[str, Any]
     score: float
     fold_scores: tuple[float, ...]
@@ -56,14 +59,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`best` with its out-of-fold predictions per view (model scale; [n] or [n, K]), and every trial, best first.
+    """The best trial, all trials (best first), and the best one's out-of-fold predictions.
+
+    Those are one array a view, on the model's scale: [n], or [n, K] probabilities.
 
     `unfinished` lists the parameter sets that the time limit cut off.
     """
 
     best: Trial
     trials: tuple[Trial, ...]
-    unfinished: tuple[tuple[str, dict[str, Any]], ...]
+    unfinished: tuple[Plan, ...]
     out_of_fold: tuple[np.ndarray, ...]
 
 
@@ -71,9 +76,9 @@ class SearchTimeoutError(RuntimeError):
     """The time limit passed before a single trial was finished."""
 
 
-def plan(candidates: tuple[Candidate, ...]) -> list[tuple[str, dict[str, Any]]]:
+def plan(candidates: tuple[Candidate, ...]) -> list[Plan]:
     """(family, parameters) of every trial, in the declared order."""
-    trials = []
+    trials: list[Plan] = []
     for candidate in candidates:
         names = list(candidate.grid)
         for values in itertools.product(*candidate.grid.values()):
@@ -83,9 +88,7 @@ def plan(candidates: tuple[Candidate, ...]) -> list[tuple[str, dict[str, Any]]]:
     return trials
 
 
-def search(
-    data: TrainingSet, spec: Search, on_trial: Callable[[Trial], None] | None = None
-) -> SearchResult:
+def search(data: TrainingSet, spec: Search, on_trial: Callable[[Trial], None] | None = None) -> SearchResult:
     """Try everything within `spec.timeout_seconds`; `on_trial` hears of each trial as it finishes.
 
     Raises ValueError for an unknown score or parameter before any work, SearchTimeoutError when nothing was
@@ -96,7 +99,7 @@ def search(
     if spec.score not in known:
         raise ValueError(f"search.score: {spec.score!r} is not one of {', '.join(known)} for {data.task}")
     for family, params in trials:
-        families.build(family, params, task=data.task, seed=spec.seed)  # type: ignore[arg-type]
+        families.build(family, params, task=data.task, seed=spec.seed)
     finished: dict[int, tuple[Trial, tuple[np.ndarray, ...]]] = {}
     parts: dict[int, list[_Part]] = {}
     for part in _run(data, spec, trials):
@@ -132,7 +135,7 @@ class _Part:
 
 
 def _assemble(
-    data: TrainingSet, spec: Search, family: str, params: dict[str, Any], parts: list[_Part]
+    data: TrainingSet, spec: Search, family: Family, params: dict[str, Any], parts: list[_Part]
 ) -> tuple[Trial, tuple[np.ndarray, ...]]:
     shape = (len(data),) if data.task == "regression" else (len(data), len(data.scale.classes))
     whole = tuple(np.empty(shape) for _ in data.views)
@@ -145,7 +148,7 @@ def _assemble(
     return Trial(family, params, score, fold_scores, sum(part.seconds for part in parts)), whole
 
 
-def _run(data: TrainingSet, spec: Search, trials: list[tuple[str, dict[str, Any]]]) -> Iterator[_Part]:
+def _run(data: TrainingSet, spec: Search, trials: list[Plan]) -> Iterator[_Part]:
     """Each trial on each fold, in any order, until the time limit; a trial's folds run side by side."""
     deadline = time.monotonic() + spec.timeout_seconds
     tasks = [(index, *trial, fold) for index, trial in enumerate(trials) for fold in range(spec.folds)]
@@ -154,12 +157,14 @@ def _run(data: TrainingSet, spec: Search, trials: list[tuple[str, dict[str, Any]
         for task in tasks:
             if time.monotonic() >= deadline:
                 return
-            yield _try(*task)
+            with one_thread():
+                part = _try(*task)
+            yield part
         return
     # Fresh processes: a fork would copy locks that other threads hold and OpenMP's state, and hang.
     context = multiprocessing.get_context("spawn")
     workers = min(spec.workers, len(tasks))
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(data, spec))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(data, spec))
     waiting: set[Future[_Part]] = {pool.submit(_try, *task) for task in tasks}
     try:
         while waiting and (left := deadline - time.monotonic()) > 0:
@@ -171,7 +176,7 @@ def _run(data: TrainingSet, spec: Search, trials: list[tuple[str, dict[str, Any]
 
 
 def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
-    """Close the pool; `at_once` ends trials that are still running, which no call of the pool can interrupt."""
+    """Close the pool; `at_once` ends running trials too, which no public call of the pool does."""
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=not at_once, cancel_futures=True)
     if at_once:
@@ -190,7 +195,7 @@ class _Fold:
 
 
 class _Folds:
-    """The folds of a search, each encoded when first asked for and then kept: a trial only fits and predicts."""
+    """The folds of a search, encoded when first asked for and kept: a trial only fits and predicts."""
 
     def __init__(self, data: TrainingSet, spec: Search) -> None:
         self.data, self.spec = data, spec
@@ -220,24 +225,22 @@ class _Folds:
 _folds: _Folds | None = None
 
 
-def _prepare(data: TrainingSet, spec: Search) -> None:
-    """Give this process its data and, in a worker, one thread."""
-    global _folds
-    if multiprocessing.parent_process() is not None:
-        # One thread per worker: more would only fight over the cores that the other workers use. The import
-        # loads OpenMP and BLAS, so that the limit reaches them.
-        import sklearn.ensemble  # noqa: F401
-        from threadpoolctl import threadpool_limits
+def _start_worker(data: TrainingSet, spec: Search) -> None:
+    one_thread()
+    _prepare(data, spec)
 
-        threadpool_limits(1)
+
+def _prepare(data: TrainingSet, spec: Search) -> None:
+    """Give this process the data that its trials work on."""
+    global _folds
     _folds = _Folds(data, spec)
 
 
-def _try(trial: int, family: str, params: dict[str, Any], fold: int) -> _Part:
+def _try(trial: int, family: Family, params: dict[str, Any], fold: int) -> _Part:
     assert _folds is not None
     part, data = _folds[fold], _folds.data
     started = time.perf_counter()
-    model = families.build(family, params, task=data.task, seed=_folds.spec.seed)  # type: ignore[arg-type]
+    model = families.build(family, params, task=data.task, seed=_folds.spec.seed)
     model.fit(part.train, part.target)
     predictions = [data.scale.raw(model, matrix) for matrix in part.test]
     return _Part(trial, fold, part.rows, predictions, time.perf_counter() - started)

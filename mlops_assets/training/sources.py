@@ -138,7 +138,8 @@ def _receive_local(path: Path, raw: RawFile) -> None:
             raise SourceError(f"{path} is not a regular file")
         raw.expect(before.st_size)
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
+            # A file that grows as fast as it is read would never end.
+            while raw.received <= before.st_size and (block := file.read(BLOCK)):
                 raw.write(block)
             after = os.fstat(file.fileno())
         now = path.stat()
@@ -166,9 +167,11 @@ async def _receive_http(location: str, raw: RawFile) -> None:
     import httpx
 
     try:
-        url = httpx.URL(location)
-    except httpx.InvalidURL:
-        raise SourceError(f"{raw.shown}: this is not a valid URL") from None
+        url = httpx.URL(location) if urlsplit(location).hostname else None
+    except (httpx.InvalidURL, ValueError):
+        url = None
+    if url is None:
+        raise SourceError(f"{raw.shown}: this is not a valid URL")
     # Credentials travel beside the URL, because the URL is what libraries log.
     auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
     limits = httpx.Timeout(raw.remaining, connect=min(CONNECT_SECONDS, raw.remaining))

@@ -22,7 +22,8 @@ _FIELD, _NULL = "\x1f", "\x00"
 def row_keys(rows: pd.DataFrame, *, target: str, seed: int) -> np.ndarray:
     """One uint64 per row, from every column but the target; equal content gives an equal key.
 
-    Neither the order of rows and columns nor int against float changes a key; null, NaN and None are the same.
+    Neither the order of rows and columns nor int against float changes a key; null, NaN and None are the
+    same.
     """
     names = sorted(str(name) for name in rows.columns if name != target)
     if not names:
@@ -51,7 +52,8 @@ def folds(keys: np.ndarray, count: int, *, salt: int = 0) -> np.ndarray:
 
 
 def _content(cell: Any) -> str:
-    if cell is None or cell != cell or type(cell).__name__ == "NAType":
+    # pandas' NA can't be compared, not even with itself.
+    if cell is None or type(cell).__name__ == "NAType" or cell != cell:
         return _NULL
     if isinstance(cell, bool | np.bool_):
         return repr(float(cell))

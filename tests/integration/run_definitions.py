@@ -10,6 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from mlops_assets.runs.step_processes import forked_step_executor
+
 MARK = "first"
 
 
@@ -66,18 +68,6 @@ def speak() -> None:
     os.system("echo said by a child process")
 
 
-@dg.op
-def first_number() -> int:
-    """Stage one of a job whose steps report their process."""
-    return os.getpid()
-
-
-@dg.op
-def second_number(context: dg.OpExecutionContext, first: int) -> None:
-    """Stage two; logs both pids."""
-    context.log.info(f"pids {first} {os.getpid()}")
-
-
 @dg.job
 def waiting() -> None:
     """One step that waits."""
@@ -95,10 +85,15 @@ def _folder() -> Path:
 
 
 two_stage = dg.define_asset_job("two_stage", selection="*")
-two_stage_default = dg.define_asset_job("two_stage_default", selection="*", executor_def=dg.multiprocess_executor)
+two_stage_default = dg.define_asset_job(
+    "two_stage_default", selection="*", executor_def=dg.multiprocess_executor
+)
+two_stage_isolated = dg.define_asset_job(
+    "two_stage_isolated", selection="*", executor_def=forked_step_executor
+)
 
 defs = dg.Definitions(
     assets=[rows, model],
-    jobs=[two_stage, two_stage_default, waiting, speaking],
+    jobs=[two_stage, two_stage_default, two_stage_isolated, waiting, speaking],
     executor=dg.in_process_executor,
 )

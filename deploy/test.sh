@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Set up and pass the tests: bash deploy/test.sh [fast | integration | e2e | bench] [pytest arguments…]
+#   (nothing)    everything but the benchmarks
+#   fast         lint, types, unit tests: under three minutes
+#   integration  parts against real servers
+#   e2e          the whole platform, started, broken and stopped
+#   bench        the benchmarks; each prints a table and keeps its result under tests/benchmarks/results
+# MLOPS_REAL_DATA=FOLDER adds the tests that need the real data files.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. deploy/install.sh
+install_project "[test]"
+unset PYTHONDONTWRITEBYTECODE
+
+tier=${1:-all}
+[ $# -gt 0 ] && shift
+
+static_checks() {
+  echo "== lint and types"
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  .venv/bin/mypy
+}
+
+run_tests() {
+  echo "== $1"
+  .venv/bin/python -m pytest "tests/$1" "${@:2}"
+}
+
+case "$tier" in
+  all)
+    static_checks
+    .venv/bin/python -m pytest tests "$@"
+    ;;
+  fast)
+    static_checks
+    run_tests unit "$@"
+    ;;
+  integration | e2e) run_tests "$tier" "$@" ;;
+  bench)
+    command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk; } >/dev/null
+    for file in tests/benchmarks/[a-z]*.py; do
+      .venv/bin/python -m "tests.benchmarks.$(basename "$file" .py)" "$@"
+    done
+    ;;
+  *)
+    sed -n '2,8p' deploy/test.sh >&2
+    exit 2
+    ;;
+esac

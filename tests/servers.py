@@ -1,0 +1,131 @@
+"""Real servers for tests, each started on its own, waited for, and ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from mlops_assets.installation import postgres
+from mlops_assets.settings import PROJECT, Settings
+
+BIN = Path(sys.executable).parent
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This environment without what would slow or mislead a child."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE" and not k.startswith("MLOPS_")}
+    return kept | dict(extra or {})
+
+
+@contextmanager
+def process(
+    command: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
+    user: str | None = None,
+    stop: signal.Signals = signal.SIGTERM,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process, from ready to ended; its log is in the message when it doesn't start."""
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            list(command),
+            cwd=PROJECT if user is None else "/",
+            env=child_environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            user=user,
+        )
+    try:
+        wait_until(ready, START_SECONDS, lambda: f"{command[0]} isn't ready:\n{log.read_text()[-3000:]}")
+        yield running
+    finally:
+        if running.poll() is None:
+            running.send_signal(stop)
+            try:
+                running.wait(20)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait(20)
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, message: Callable[[], str] = lambda: "not in time") -> None:
+    """Return when `ready` is true; fail with `message` after `seconds`."""
+    give_up = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > give_up:
+            raise AssertionError(message())
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """PostgreSQL exactly as an installation runs it."""
+    settings = Settings(home=folder)
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    if postgres.system_user():
+        settings.run_dir.chmod(0o711)
+    postgres.prepare(settings)
+    engine = create_engine(settings.database)
+
+    def answers() -> bool:
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+            return True
+        except OperationalError:
+            return False
+
+    log = folder / "postgres.log"
+    command = postgres.command(settings)
+    with process(command, log, answers, user=postgres.system_user(), stop=signal.SIGINT):
+        try:
+            yield settings.database
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def running_mlflow(database_url: str, folder: Path) -> Iterator[str]:
+    """An MLflow server as an installation runs it, on a schema of its own."""
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS mlflow"))
+    engine.dispose()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--serve-artifacts", "--artifacts-destination", str(folder)]
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": f"{database_url}&options=-csearch_path%3Dmlflow",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/health", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    with process(command, folder / "server.log", answers, environment):
+        yield url

@@ -1,0 +1,70 @@
+"""Settings from the environment, from a Bento's file, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import inference.settings
+from inference.settings import SERVING_FILE, ServingSettings
+
+ENOUGH = {
+    "PRODUCT": "homes",
+    "MODULE": "mlops_assets.products.homes",
+    "ROUTE": "predict",
+    "DATABASE_URL": "postgresql+psycopg2://u:hidden@127.0.0.1/db",
+    "CACHE_DIR": "/var/cache/homes",
+}
+
+
+def give(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"MLOPS_SERVING_{name}", value)
+
+
+def test_environment_is_read_and_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = [{"route": "get_towns", "column": "town", "key": "towns"}]
+    give(monkeypatch, **ENOUGH, VOCABULARIES=json.dumps(routes), VARIANT="candidate", BATCH_LIMIT="7")
+    settings = ServingSettings()
+    assert (settings.product, settings.variant, settings.batch_limit) == ("homes", "candidate", 7)
+    assert settings.vocabularies[0].key == "towns"
+    assert "hidden" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["MODULE", "DATABASE_URL", "CACHE_DIR"])
+def test_what_following_needs_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    give(monkeypatch, **{k: v for k, v in ENOUGH.items() if k != name})
+    with pytest.raises(ValidationError, match=f"MLOPS_SERVING_{name}"):
+        ServingSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ROUTE", "../x"),
+        ("VARIANT", "shadow"),
+        ("POLL_SECONDS", "0"),
+        ("MODULE", "a b"),
+        ("VOCABULARIES", "[{}]"),
+    ],
+)
+def test_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    give(monkeypatch, **{**ENOUGH, name: value})
+    with pytest.raises(ValidationError, match=name.lower()):
+        ServingSettings()
+
+
+def test_file_of_a_bento_is_enough_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "inference").mkdir()
+    monkeypatch.setattr(inference.settings, "__file__", str(tmp_path / "inference" / "settings.py"))
+    (tmp_path / SERVING_FILE).write_text(
+        json.dumps({"product": "homes", "route": "predict", "pinned": "release"})
+    )
+    assert ServingSettings().pinned == tmp_path / "release"
+    give(monkeypatch, ROUTE="estimate")
+    assert ServingSettings().route == "estimate"

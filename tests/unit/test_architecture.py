@@ -1,0 +1,114 @@
+"""Which part may import which, as DESIGN draws it; every offender is printed with where it belongs."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGE = PROJECT / "mlops_assets"
+
+# Capability → what of ours it may import besides itself. A capability that isn't here may import nothing.
+ALLOWED = {
+    "products": set(),
+    "settings": set(),
+    "storage": {"settings"},
+    "runs": {"settings"},
+    "rollout": {"storage", "settings"},
+    "training": {"products", "rollout", "storage", "settings", "inference"},
+    "observability": {"storage", "settings"},
+    "api": {"settings"},
+    "resources": {"storage", "settings", "training"},
+    "definitions": {"resources"},
+    "installation": {"api", "rollout", "settings", "storage", "training"},
+    "cli": {"api", "installation", "rollout", "settings", "storage", "training"},
+    "defs": set(),
+}
+# Pure files: maths, rules and specs that must stay free of Dagster, MLflow and servers.
+PURE = (
+    "training/spec.py training/gates.py training/contract.py training/scores.py training/split.py "
+    "training/search.py training/families.py training/interval.py training/evaluate.py training/graph.py "
+    "training/released.py rollout/ledger.py products/house_prices.py"
+).split()
+BANNED_WHEN_PURE = {"dagster", "mlflow", "dagster_mlflow", "bentoml", "fastapi"}
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of every module that a file imports, at any depth of the code."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def capability(name: str) -> str | None:
+    """`mlops_assets.training.spec` → `training`; `inference.x` → `inference`; None for what isn't ours."""
+    parts = name.split(".")
+    if parts[0] == "inference":
+        return "inference"
+    return parts[1] if parts[0] == "mlops_assets" and len(parts) > 1 else None
+
+
+def test_capabilities_import_only_what_the_design_allows() -> None:
+    offenders = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for name in imported(path):
+            other = capability(name)
+            if other is not None and other != own and other not in ALLOWED.get(own, set()):
+                offenders.append(f"{path.relative_to(PROJECT)} imports {name}: {own} may not know {other}")
+    assert not offenders, "\n".join(offenders)
+
+
+def test_every_capability_has_a_rule() -> None:
+    present = {p.name.removesuffix(".py") for p in PACKAGE.iterdir() if p.name not in ("__init__.py", "__pycache__")}
+    assert present == set(ALLOWED), "add the new capability to ALLOWED, with what it may import"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_files_stay_pure(name: str) -> None:
+    found = {n.split(".")[0] for n in imported(PACKAGE / name)} & BANNED_WHEN_PURE
+    assert not found, f"{name} imports {', '.join(found)}: move that part to a file whose name says so"
+
+
+def test_serving_imports_neither_orchestration_nor_training() -> None:
+    offenders = []
+    for path in sorted((PROJECT / "inference").rglob("*.py")):
+        for name in imported(path):
+            wrong = name.split(".")[0] in {"dagster", "mlflow", "sklearn", "pandas", "joblib", "pickle"}
+            ours = name.startswith("mlops_assets.") and not name.startswith("mlops_assets.products")
+            if wrong or ours:
+                offenders.append(f"{path.relative_to(PROJECT)} imports {name}")
+    assert not offenders, "\n".join(offenders)
+
+
+def test_the_environment_is_read_in_the_settings_only() -> None:
+    allowed = {"settings.py", "cli.py", "installation", "runs"}
+    offenders = [
+        str(path.relative_to(PROJECT))
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] not in allowed
+        and any(
+            isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+    ]
+    assert not offenders, f"read the environment in mlops_assets/settings.py instead: {offenders}"
+
+
+def test_products_import_nothing_heavy_at_module_level() -> None:
+    heavy = {"pandas", "numpy", "sklearn", "scipy"}
+    for path in sorted((PACKAGE / "products").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.append(node.module)
+            found = {n.split(".")[0] for n in names} & heavy
+            assert not found, f"{path.relative_to(PROJECT)} imports {found} at module level; serving pays for it"

@@ -1,0 +1,83 @@
+"""Settings: values from the environment, clear refusals, nothing secret in an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.settings import LONGEST_SOCKET_FOLDER, SettingsError, load
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [n for n in os.environ if n.startswith("MLOPS_")]:
+        monkeypatch.delenv(name)
+
+
+def test_every_port_moves_by_the_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load().ports
+    monkeypatch.setenv("MLOPS_PORT_OFFSET", "1000")
+    moved = load().ports
+    assert {k: v + 1000 for k, v in plain.model_dump().items()} == moved.model_dump()
+
+
+def test_slots_of_products_never_share_a_port() -> None:
+    ports = load().ports
+    used = [p for slot in range(20) for p in (ports.production(slot), ports.candidate(slot))]
+    assert len(set(used)) == len(used)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MLOPS_PORT_OFFSET", "-1"), ("MLOPS_PORT_OFFSET", "many"), ("MLOPS_DAGSTER_PORT", "70000")],
+)
+def test_a_bad_value_is_refused_with_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        load()
+
+
+def test_an_offset_past_the_last_port_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_PORT_OFFSET", "50000")
+    monkeypatch.setenv("MLOPS_GATEWAY_PORT", "60000")
+    with pytest.raises(SettingsError, match="MLOPS_PORT_OFFSET"):
+        _ = load().ports
+
+
+def test_a_database_url_for_the_wrong_driver_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLOPS_DATABASE_URL", "postgresql://me:hunter2@db/x")
+    with pytest.raises(SettingsError, match=r"MLOPS_DATABASE_URL.*postgresql\+psycopg2") as refused:
+        load()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_the_password_is_not_in_the_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_DATABASE_URL", "postgresql+psycopg2://me:hunter2@db/x")
+    settings = load()
+    assert "hunter2" not in repr(settings)
+    assert settings.database_for("dagster").endswith("?options=-csearch_path%3Ddagster")
+    assert not settings.embedded_database
+
+
+def test_a_deep_home_gets_sockets_in_a_short_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    monkeypatch.setenv("MLOPS_HOME", str(deep))
+    settings = load()
+    assert len(str(settings.postgres_socket_dir)) <= LONGEST_SOCKET_FOLDER
+    other = load()
+    monkeypatch.setenv("MLOPS_HOME", str(deep) + "2")
+    assert other.run_dir == settings.run_dir != load().run_dir
+
+
+def test_a_products_source_comes_from_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_HOUSE_PRICES_SOURCE", "/data/a.csv")
+    settings = load()
+    assert settings.source_of("house_prices") == "/data/a.csv"
+    assert settings.source_of("traffic_anomalies") is None
