@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -117,7 +116,7 @@ class ModelStore:
         shutil.rmtree(incoming, ignore_errors=True)
         self._releases.mkdir(parents=True, exist_ok=True)
         incoming.mkdir()
-        fresh = incoming / secrets.token_hex(8)
+        fresh = incoming / "release"
         try:
             fetch_folder(Storage(role.uri), fresh, manifest=MANIFEST)
             manifest = read_manifest(fresh)

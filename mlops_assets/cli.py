@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -125,8 +124,6 @@ def main() -> None:
     """Run the command line. A known failure is one message and exit code 1, never a traceback."""
     # Python keeps compiled modules for every process that is started from here.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    # A library says at import which folder it takes when the system names none; that helps nobody here.
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="platformdirs")
     sys.dont_write_bytecode = False
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     try:

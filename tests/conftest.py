@@ -6,6 +6,7 @@ unit: no server, no process, quick. integration: one part against real servers. 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,11 +43,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A real PostgreSQL server of our own, run as the platform runs it; yields its SQLAlchemy URL."""
     from tests.servers import running_postgres
 
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+    # Not below pytest's folder: that is closed again by the next pytest, and root's server runs as another user.
+    with tempfile.TemporaryDirectory(prefix="mlops-test-") as folder, running_postgres(Path(folder)) as url:
         yield url
 
 

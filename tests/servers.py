@@ -54,7 +54,7 @@ def process(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            user=user,
+            **postgres.as_user(user),
         )
     try:
         wait_until(ready, START_SECONDS, lambda: f"{command[0]} isn't ready:\n{log.read_text()[-3000:]}")

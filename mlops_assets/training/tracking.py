@@ -72,7 +72,9 @@ class Tracking:
                 raise
         for found in client.search_model_versions(f"name='{name}' and run_id='{run_id}'"):
             return str(found.version)
-        version = client.create_model_version(name, model_uri, run_id=run_id, tags=dict(tags))
+        model_id = model_uri.removeprefix("models:/")
+        place = client.get_logged_model(model_id).artifact_location
+        version = client.create_model_version(name, place, run_id=run_id, tags=dict(tags), model_id=model_id)
         return str(version.version)
 
     def align_aliases(self, name: str, production: str | None, candidate: str | None) -> None:

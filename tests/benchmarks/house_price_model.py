@@ -2,7 +2,7 @@
 
 `MLOPS_REAL_DATA=<folder> python -m tests.benchmarks.house_price_model` prints a table and writes
 results/house_price_model.json. Accuracy: five random 20 % hold-outs, outliers left in, the whole search run
-anew on each. Time: one search, fit, interval and export with the platform's own split, and one ONNX answer.
+anew on each. Time: one search, fit, interval and export with the platform's own split, and one answer.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def accuracy(rows: Any, seeds: int) -> list[dict[str, float]]:
 
 
 def speed(rows: Any) -> dict[str, float]:
-    """Seconds of the default training and export; microseconds of one row's features and of one ONNX answer."""
+    """Seconds of the default training and export; microseconds of one row: features, ONNX answer."""
     spec = product()
     started = time.perf_counter()
     trained = fit.train(spec, house_prices.features, rows)

@@ -9,7 +9,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from mlops_assets.products.cleaned import Cleaned
@@ -33,6 +32,8 @@ def arrived(folder: Path, text: str, sample: bool = False) -> Fetched:
 
 
 def cleaned(text: str) -> Cleaned:
+    import pandas as pd
+
     rows = pd.DataFrame({"price": [float(text)], "society": [None]})
     return Cleaned(rows, dropped={"duplicate": 2}, handled={"size_in_rk": 1})
 
@@ -57,6 +58,8 @@ def test_new_content_is_the_next_version_and_old_content_the_old_one(
 
 
 def test_an_old_version_comes_back_with_its_account(versions: DatasetVersions, tmp_path: Path) -> None:
+    import pandas as pd
+
     for text in "123":
         register(versions, tmp_path, text)
     old = versions.load("houses", 1)
@@ -166,9 +169,9 @@ def test_a_damaged_raw_file_is_noticed(versions: DatasetVersions, tmp_path: Path
     register(versions, tmp_path, "1")
     raw = next((tmp_path / "root").rglob("raw.csv.gz"))
     raw.write_bytes(raw.read_bytes()[:-6] if damage == "cut" else gzip.compress(b"price\n2\n"))
-    with pytest.raises(DatasetError, match="can't be unpacked|isn't what was registered"):
-        with versions.raw_file("houses", 1):
-            pass
+    told = "can't be unpacked" if damage == "cut" else "isn't what was registered"
+    with pytest.raises(DatasetError, match=told), versions.raw_file("houses", 1):
+        pass
 
 
 def test_a_raw_file_that_changed_after_fetching_is_refused(versions: DatasetVersions, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mlops_assets.settings import PROJECT
 
 REVIEWED = Path(__file__).with_name("location.txt")
-HEAVY = ("mlflow", "evidently", "sklearn", "pandas", "matplotlib", "onnx", "sqlalchemy")
+HEAVY = ("mlflow", "evidently", "sklearn", "pandas", "matplotlib", "onnx", "onnxruntime")
 
 LOAD = """
 import json, sys

@@ -1,8 +1,8 @@
 """Random numbers for sample data that are the same on every machine and with every NumPy.
 
 Add a distribution here when a generator needs one. Keep out NumPy's Generator, whose streams may change
-with a release, and functions whose last digit depends on the processor: only the raw 64 bits of PCG64, which NumPy
-keeps the same for ever, and exact arithmetic.
+with a release, and functions whose last digit depends on the processor: only the raw 64 bits of PCG64, which
+NumPy keeps the same for ever, and exact arithmetic.
 """
 
 from __future__ import annotations

@@ -32,6 +32,10 @@ def onnx_bytes(factor: float) -> bytes:
     def constant(name: str, value: float) -> onnx.TensorProto:
         return helper.make_tensor(name, TensorProto.FLOAT, [1], [value])
 
+    def number(name: str) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1])
+
+    town = helper.make_tensor_value_info("town", TensorProto.STRING, [None, 1])
     nodes = [
         helper.make_node("Mul", ["area", "factor"], ["by_area"]),
         helper.make_node("Mul", ["rooms", "ten"], ["by_rooms"]),
@@ -49,11 +53,15 @@ def onnx_bytes(factor: float) -> bytes:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 1]) for n in ("area", "rooms", "floor")]
-        + [helper.make_tensor_value_info("town", TensorProto.STRING, [None, 1])],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 1]) for n in ("estimate", "low", "high")],
-        [constant("factor", factor), constant("ten", 10), constant("zero", 0)]
-        + [constant("down", 0.8), constant("up", 1.25)],
+        [*map(number, ("area", "rooms", "floor")), town],
+        [*map(number, ("estimate", "low", "high"))],
+        [
+            constant("factor", factor),
+            constant("ten", 10),
+            constant("zero", 0),
+            constant("down", 0.8),
+            constant("up", 1.25),
+        ],
     )
     model = helper.make_model(
         graph,

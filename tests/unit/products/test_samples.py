@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mlops_assets.products import house_prices
 from mlops_assets.products.samples.draws import Draws
 from mlops_assets.products.samples.house_prices import COLUMNS, UNITS, city, generate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS = 13_320
 
@@ -127,6 +130,8 @@ def shares(rows: pd.DataFrame) -> dict[str, float]:
 
 @pytest.mark.real_data
 def test_the_shares_are_those_of_the_real_file_and_no_name_is(sample: pd.DataFrame) -> None:
+    import pandas as pd
+
     path = Path(os.environ["MLOPS_REAL_DATA"]) / "bengaluru_house_prices.csv"
     real = pd.read_csv(path, dtype=str, keep_default_na=False)
     real = real.where(real != "", None)

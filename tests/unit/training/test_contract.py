@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.training.contract import Finding, RawFacts, blocking, check, raw_facts
 from mlops_assets.training.spec import Column, Contract
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PRICE = Column(name="price", type="number", minimum=1, maximum=100)
 PLACE = Column(name="place", type="category")
@@ -25,12 +28,13 @@ def contract(*columns: Column, **limits) -> Contract:
 
 def facts(rows: int = 100, **given) -> RawFacts:
     columns = ("place", "price", "size")
-    return RawFacts(**{
-        "rows": rows, "columns": columns, "null_shares": dict.fromkeys(columns, 0.0), "duplicate_share": 0.0, **given
-    })  # fmt: skip
+    known = {"columns": columns, "null_shares": dict.fromkeys(columns, 0.0), "duplicate_share": 0.0}
+    return RawFacts(rows=rows, **(known | given))
 
 
 def frame(rows: int = 100, **columns) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame({
         "price": np.linspace(1, 100, rows), "place": [f"p{i % 7}" for i in range(rows)], **columns
     })  # fmt: skip
@@ -53,8 +57,8 @@ def test_good_data_has_no_failed_finding_and_every_check_reports() -> None:
     assert [f for f in findings if not f.passed] == []
     names = {f.check for f in findings}
     assert names == {
-        "raw_columns", "raw_columns_extra", "raw_nulls", "account", "min_rows", "dropped_share", "raw_duplicates",
-        "duplicates", "nulls", "type", "minimum", "maximum", "unseen",
+        "raw_columns", "raw_columns_extra", "raw_nulls", "account", "min_rows", "dropped_share",
+        "raw_duplicates", "duplicates", "nulls", "type", "minimum", "maximum", "unseen",
     }  # fmt: skip
 
 
@@ -65,12 +69,12 @@ def test_min_rows(rows: int, passed: bool) -> None:
 
 
 def test_missing_raw_columns_block_and_more_only_warn() -> None:
-    given = facts(columns=("place", "price", "agent"))
+    given = facts(columns=("place", "price", "broker"))
     missing, extra = found("raw_columns", given=given), found("raw_columns_extra", given=given)
     assert (missing.passed, missing.severity) == (False, "error")
     assert "size" in missing.message
     assert (extra.passed, extra.severity) == (False, "warning")
-    assert "agent" in extra.message
+    assert "broker" in extra.message
 
 
 @pytest.mark.parametrize(("share", "passed"), [(0.05, True), (0.0501, False)])
@@ -81,6 +85,8 @@ def test_raw_nulls_of_required_columns_block_over_the_limit(share: float, passed
 
 
 def test_raw_nulls_of_optional_columns_only_tell() -> None:
+    import pandas as pd
+
     by = Contract(raw_columns=("club",), columns=(CLUB,), min_rows=1)
     finding = found(
         "raw_nulls", "club", by=by, given=facts(columns=("club",), null_shares={"club": 0.41}),
@@ -106,6 +112,8 @@ def test_rows_that_no_account_explains_block(raw_rows: int) -> None:
 
 
 def test_duplicates_block_after_cleaning_and_only_warn_before() -> None:
+    import pandas as pd
+
     rows = pd.concat([frame(), frame().head(2)], ignore_index=True)
     after = found("duplicates", rows=rows)
     before = found("raw_duplicates", given=facts(duplicate_share=0.04))
@@ -123,6 +131,8 @@ def test_what_is_no_finite_number_fails_the_type(values: list) -> None:
 
 @pytest.mark.parametrize("dtype", ["int64", "float32", "Int64", "Float64", object])
 def test_numbers_of_any_kind_pass_the_type(dtype: str) -> None:
+    import pandas as pd
+
     rows = frame(price=pd.Series(range(1, 101)).astype(dtype))
     assert found("type", "price", rows=rows).passed
     assert found("maximum", "price", rows=rows).passed
@@ -132,6 +142,8 @@ def test_numbers_of_any_kind_pass_the_type(dtype: str) -> None:
 
 
 def test_a_number_among_categories_fails_the_type() -> None:
+    import pandas as pd
+
     assert not found("type", "place", rows=frame(place=["a"] * 99 + [1])).passed
     assert found("type", "place", rows=frame(place=pd.Categorical(["a"] * 100))).passed
 
@@ -189,6 +201,8 @@ def test_a_column_that_cleaning_does_not_return_blocks() -> None:
 
 
 def test_no_rows_at_all_block_and_break_nothing() -> None:
+    import pandas as pd
+
     empty = frame(0).astype({"price": float, "place": object})
     findings = check(facts(50), Cleaned(empty, dropped={"price_missing": 50}), contract(), frame())
     assert {f.check for f in blocking(findings)} == {"min_rows", "dropped_share"}
@@ -197,11 +211,15 @@ def test_no_rows_at_all_block_and_break_nothing() -> None:
 
 
 def test_one_row_is_checked_like_many() -> None:
+    import pandas as pd
+
     one = pd.DataFrame({"price": [5.0], "place": ["p1"]})
     assert blocking(check(facts(1), Cleaned(one), contract(), one)) == ()
 
 
 def test_raw_facts_count_nulls_and_repeats() -> None:
+    import pandas as pd
+
     raw = pd.DataFrame({"place": ["a", "a", None, "b"], "price": ["1", "1", None, None]})
     seen = raw_facts(raw)
     assert (seen.rows, seen.columns) == (4, ("place", "price"))
@@ -220,10 +238,13 @@ def test_the_real_file_keeps_its_contract_with_one_warning_about_repeats() -> No
         raw_columns=house_prices.RAW_COLUMNS,
         columns=(
             Column(name="total_sqft", type="number", minimum=1, maximum=10_000),
-            Column(name="location", type="category"), Column(name="bhk", type="number", minimum=1, maximum=50),
+            Column(name="location", type="category"),
+            Column(name="bhk", type="number", minimum=1, maximum=50),
             Column(name="bath", type="number", minimum=1, maximum=50),
             Column(name="price", type="number", minimum=0.1),
-            *(Column(name=n, type="category", required=False) for n in ("area_type", "availability", "society")),
+            Column(name="area_type", type="category", required=False),
+            Column(name="society", type="category", required=False),
+            Column(name="availability", type="category", required=False),
             Column(name="balcony", type="number", required=False, minimum=0),
         ),
     )  # fmt: skip

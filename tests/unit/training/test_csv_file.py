@@ -58,10 +58,10 @@ def test_words_that_other_readers_take_for_missing_stay_text(tmp_path: Path) -> 
 
 
 def test_other_order_and_more_columns_are_fine(tmp_path: Path) -> None:
-    frame = read(tmp_path, "price,agent,location,total_sqft\n60,Mr X,Hebbal,1200\n")
+    frame = read(tmp_path, "price,broker,location,total_sqft\n60,Mr X,Hebbal,1200\n")
     assert frame.loc[0].to_dict() == {
         "price": "60",
-        "agent": "Mr X",
+        "broker": "Mr X",
         "location": "Hebbal",
         "total_sqft": "1200",
     }
