@@ -52,7 +52,11 @@ class Settings(BaseSettings):
     """One installation. `home` holds all its state; two installations differ by `home` and `port_offset`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MLOPS_", env_file=str(PROJECT / ".env"), extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix="MLOPS_",
+        env_file=str(PROJECT / ".env"),
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
     )
 
     home: Path = PROJECT / "dagster_home"

@@ -5,6 +5,7 @@ Keep out argument parsing (`cli.py`) and the steps themselves (`up.py`, `supervi
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,10 @@ from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import PROJECT, Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import declared_products
+
+LOCATION_FLAGS = frozenset(
+    "-m --module-name -f --python-file -p --package-name -w --workspace -a --attribute --grpc-port".split()
+)
 
 
 class CommandError(RuntimeError):
@@ -56,7 +61,8 @@ def up(settings: Settings, console: Console, train: bool = True) -> None:
 def _show_example(console: Console, shown: first_release.Example, title: str) -> None:
     console.print(f"\n[bold]{escape(title)}[/]")
     console.print(f"  {escape(shown.curl)}", soft_wrap=True, highlight=False)
-    console.print(f"  [green]{escape(str(shown.answer))}[/]", soft_wrap=True, highlight=False)
+    answer = json.dumps(shown.answer, ensure_ascii=False)
+    console.print(f"  [green]{escape(answer)}[/]", soft_wrap=True, highlight=False)
 
 
 def addresses(settings: Settings, programs: list[Program]) -> Table:
@@ -157,13 +163,31 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
 
 
 def dagster(settings: Settings, arguments: list[str]) -> None:
-    """Run a Dagster command in the project with this installation's instance; ends with its exit code."""
+    """Run a Dagster command in the project with this installation's instance; ends with its exit code.
+
+    Commands that work on definitions get this project's, unless they name others.
+    """
     if not (settings.home / "dagster.yaml").exists():
         raise CommandError(f"{settings.home} isn't set up yet; run: mlops up")
     try:
         done = subprocess.run(
-            [PYTHON, "-m", "dagster", *arguments], cwd=PROJECT, env=dagster_environment(settings), check=False
+            [PYTHON, "-W", "ignore", "-m", "dagster", *with_definitions(arguments)],
+            cwd=PROJECT,
+            env=dagster_environment(settings),
+            check=False,
         )
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(done.returncode)
+
+
+def with_definitions(arguments: list[str]) -> list[str]:
+    """`arguments` with the place of the definitions added where Dagster needs one and none is given."""
+    given = LOCATION_FLAGS.intersection(a.split("=", 1)[0] for a in arguments)
+    if len(arguments) < 2 or given or "--help" in arguments:
+        return arguments
+    if arguments[0] in ("asset", "job"):
+        return [*arguments, "-m", "mlops_assets.definitions"]
+    if arguments[0] in ("schedule", "sensor"):
+        return [*arguments, "-w", str(PROJECT / "workspace.yaml")]
+    return arguments

@@ -71,7 +71,9 @@ def _settings(settings: Settings) -> Answer:
         and not name.endswith("_SOURCE")
     ]
     if unknown:
-        return Answer(False, f"unknown: {', '.join(sorted(unknown))}", "check the spelling; nothing reads them")
+        return Answer(
+            False, f"unknown: {', '.join(sorted(unknown))}", "check the spelling; nothing reads them"
+        )
     return Answer(True, f"state in {settings.home}, ports moved by {settings.port_offset}")
 
 
@@ -80,7 +82,9 @@ def _products(settings: Settings) -> Answer:
         names = [p.name for p in declared_products()]
     except DeclarationError as error:
         return Answer(False, str(error), "correct the file")
-    return Answer(bool(names), f"declared: {', '.join(names) or 'none'}", "declare one under mlops_assets/defs")
+    return Answer(
+        bool(names), f"declared: {', '.join(names) or 'none'}", "declare one under mlops_assets/defs"
+    )
 
 
 def _programs(settings: Settings) -> Answer:
@@ -136,7 +140,9 @@ def _mlflow(settings: Settings) -> Answer:
         answer = httpx.get(f"{settings.mlflow_url}/health", timeout=ASK_SECONDS)
     except httpx.HTTPError as error:
         return Answer(False, f"{settings.mlflow_url}: {error}", "mlops logs mlflow")
-    return Answer(answer.status_code == 200, f"{settings.mlflow_url}: {answer.text[:80]}", "mlops logs mlflow")
+    return Answer(
+        answer.status_code == 200, f"{settings.mlflow_url}: {answer.text[:80]}", "mlops logs mlflow"
+    )
 
 
 def _serving(settings: Settings) -> Answer:

@@ -60,5 +60,6 @@ def refuse_taken(host: str, wanted: dict[str, int]) -> None:
     ]
     if taken:
         raise PortTakenError(
-            "; ".join(taken) + ". Stop it, or move this installation: MLOPS_PORT_OFFSET=1000 is added to every port"
+            "; ".join(taken)
+            + ". Stop it, or move this installation: MLOPS_PORT_OFFSET=1000 is added to every port"
         )

@@ -121,7 +121,9 @@ class Supervisor:
             check=False,
         )
         if result.returncode != 0:
-            raise SupervisorError(f"supervisord doesn't start: {result.stderr.strip() or result.stdout.strip()}")
+            raise SupervisorError(
+                f"supervisord doesn't start: {result.stderr.strip() or result.stdout.strip()}"
+            )
         give_up = time.monotonic() + START_SECONDS
         while not self.running():
             if time.monotonic() > give_up:

@@ -45,7 +45,9 @@ class SelfTestComponent(dg.Component, dg.Model, dg.Resolvable):
             from sklearn.linear_model import LinearRegression
 
             slope = float(
-                LinearRegression().fit(self_test_data[["x"]].to_numpy(), self_test_data["y"].to_numpy()).coef_[0]
+                LinearRegression()
+                .fit(self_test_data[["x"]].to_numpy(), self_test_data["y"].to_numpy())
+                .coef_[0]
             )
             passed = abs(slope - 3.0) < 1e-6
             return dg.MaterializeResult(

@@ -54,7 +54,9 @@ class Ledger:
     def history(self, product: str, limit: int = 50) -> list[LedgerEntry]:
         """The newest decisions, newest first."""
         with self.database.session() as session:
-            newest = select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc())
+            newest = (
+                select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc())
+            )
             return list(session.scalars(newest.limit(limit)))
 
     def release(self, product: str, version: int) -> Release:
@@ -87,9 +89,7 @@ class Ledger:
                 return own.version
             newest = session.scalar(select(func.max(Release.version)).where(Release.product == product)) or 0
             session.add(
-                Release(
-                    product=product, version=newest + 1, run_id=run_id, dataset_version=dataset_version
-                )
+                Release(product=product, version=newest + 1, run_id=run_id, dataset_version=dataset_version)
             )
             return newest + 1
 
@@ -147,7 +147,9 @@ def _lock(session: Session, product: str) -> None:
 
 
 def _state(session: Session, product: str) -> State:
-    newest = select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc()).limit(1)
+    newest = (
+        select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc()).limit(1)
+    )
     entry = session.scalar(newest)
     if entry is None:
         return State(product)

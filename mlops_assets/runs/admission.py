@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # Any number that nothing else in this database uses for an advisory lock.
 LOCK_NUMBER = 0x6D6C6F70
-TIMEOUT_SECONDS = 10.0
+# The webserver launches inside its event loop, so whoever waits here holds up every page: better to queue.
+TIMEOUT_SECONDS = 3.0
 
 # Threads of one process queue here, so that each process holds at most one database connection for the lock.
 _in_process = threading.Lock()

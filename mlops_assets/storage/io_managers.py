@@ -25,7 +25,9 @@ class ReferenceIOManager(dg.IOManager):
         if obj is None:
             return
         if not isinstance(obj, BaseModel):
-            raise TypeError(f"{context.asset_key.to_user_string()} returned {type(obj).__name__}, not a record")
+            raise TypeError(
+                f"{context.asset_key.to_user_string()} returned {type(obj).__name__}, not a record"
+            )
         self._folder(context.asset_key).write_json(f"{context.run_id}.json", obj.model_dump(mode="json"))
 
     def load_input(self, context: dg.InputContext) -> Any:

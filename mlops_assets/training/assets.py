@@ -85,7 +85,9 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
             raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from error
         version, cleaned = got.version, got.cleaned
         label = "SAMPLE DATA, not real. " if version.sample else ""
-        context.log.info(f"{label}data version V{version.version}: {version.rows:,} rows from {version.source}")
+        context.log.info(
+            f"{label}data version V{version.version}: {version.rows:,} rows from {version.source}"
+        )
         return dg.MaterializeResult(
             value=version,
             metadata={
@@ -268,4 +270,3 @@ def release_asset(product: Product) -> dg.AssetsDefinition:
         )
 
     return release
-

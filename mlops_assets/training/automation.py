@@ -65,7 +65,9 @@ def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:
         seen = watch.look(product, location, context.cursor, database)
         if seen.run_key is None:
             return dg.SensorResult(skip_reason=dg.SkipReason(seen.said), cursor=seen.cursor)
-        request = dg.RunRequest(run_key=seen.run_key, tags={"mlops/trigger": "new_data", "mlops/source": seen.said})
+        request = dg.RunRequest(
+            run_key=seen.run_key, tags={"mlops/trigger": "new_data", "mlops/source": seen.said}
+        )
         return dg.SensorResult(run_requests=[request], cursor=seen.cursor)
 
     return sensor

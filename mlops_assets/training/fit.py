@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.training import families
-from mlops_assets.training.columns import FeatureFunction, views
+from mlops_assets.training import families, feature_set
+from mlops_assets.training.columns import FeatureFunction
 from mlops_assets.training.encoder import Encoder
 from mlops_assets.training.interval import ResidualInterval, fit_interval
 from mlops_assets.training.search import SearchResult, TrainingSet, Trial, search
 from mlops_assets.training.spec import Interval, Product
-from mlops_assets.training.split import in_holdout, row_keys
 from mlops_assets.training.target import TargetScale
 from mlops_assets.training.threads import one_thread
 
@@ -67,50 +66,25 @@ def train(
     on_trial: Callable[[Trial], None] | None = None,
     holdout: np.ndarray | None = None,
 ) -> Trained:
-    """Search and fit on the training side of `rows` (canonical, cleaned).
+    """From cleaned rows to a fitted model in one call: what the stages do one by one.
 
     `holdout` overrides the content split with a mask of one's own (benchmarks). Raises ValueError naming what
     is wrong with the target, the features or the search.
     """
-    target = product.target.column
-    if target not in rows.columns:
-        raise ValueError(f"the rows lack the target column {target}")
-    keys = row_keys(rows, target=target, seed=product.search.seed)
-    held = in_holdout(keys, product.search.holdout_share) if holdout is None else holdout
-    if held.all() or not held.any():
-        raise ValueError(
-            f"a hold-out of {product.search.holdout_share:g} leaves a side of {len(rows)} rows empty"
-        )
-    training_rows = rows[~held].reset_index(drop=True)
-    data = training_set(product, features, training_rows, keys[~held])
+    table = feature_set.build(product, features, rows, holdout)
+    found, model = search_and_fit(product, feature_set.training_set(product, table), on_trial)
+    return Trained(
+        model, found, feature_set.side(table, holdout=False), feature_set.side(table, holdout=True)
+    )
+
+
+def search_and_fit(
+    product: Product, data: TrainingSet, on_trial: Callable[[Trial], None] | None = None
+) -> tuple[SearchResult, Model]:
+    """The search's result, and its winner fitted on all training rows, with the interval of a regression."""
     found = search(data, product.search, on_trial)
     interval = (product.interval or Interval()) if product.task == "regression" else None
-    model = fit_model(data, found, seed=product.search.seed, interval=interval)
-    return Trained(model, found, training_rows, rows[held].reset_index(drop=True))
-
-
-def training_set(
-    product: Product, features: FeatureFunction, rows: pd.DataFrame, keys: np.ndarray
-) -> TrainingSet:
-    """Model columns and target of training rows, ready for `search` and `fit_model`."""
-    target = rows[product.target.column].to_numpy()
-    if product.task == "regression":
-        target = target.astype(np.float64)
-        scale = TargetScale(transform=product.target.transform)
-        scale.forward(target)
-    else:
-        scale = TargetScale(classes=np.unique(target))
-        if len(scale.classes) < 2:
-            raise ValueError(f"the target {product.target.column} has fewer than two classes")
-    return TrainingSet(
-        views=views(features, rows, product.features),
-        target=target,
-        keys=keys,
-        numeric=product.features.numeric,
-        categorical=product.features.categorical,
-        task=product.task,
-        scale=scale,
-    )
+    return found, fit_model(data, found, seed=product.search.seed, interval=interval)
 
 
 def fit_model(data: TrainingSet, found: SearchResult, *, seed: int, interval: Interval | None) -> Model:

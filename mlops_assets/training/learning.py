@@ -13,11 +13,11 @@ import dagster as dg
 
 from mlops_assets.storage.files import Storage
 from mlops_assets.training import code_version, feature_set
-from mlops_assets.training.fit import fit_model
+from mlops_assets.training.fit import search_and_fit
 from mlops_assets.training.graph import to_onnx
 from mlops_assets.training.records import FeatureSet, TrainedModel
-from mlops_assets.training.search import SearchResult, Trial, plan, search
-from mlops_assets.training.spec import Interval, Product
+from mlops_assets.training.search import SearchResult, Trial, plan
+from mlops_assets.training.spec import Product
 from mlops_assets.training.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -52,16 +52,18 @@ def learn(
     tags = _tags(product, features, version)
     with tracking.run(product.name, context, tags) as run:
         run.log_params(_params(product, features))
-        result = search(data, product.search, _progress(product, context))
-        interval = (product.interval or Interval()) if product.task == "regression" else None
-        model = fit_model(data, result, seed=product.search.seed, interval=interval)
+        result, model = search_and_fit(product, data, _progress(product, context))
         graph = to_onnx(model)
         folder = storage.at(product.name, "models", context.run.run_id)
         hashes = {name: _keep(folder, name, content) for name, content in _forms(model, graph)}
         trials = trial_table(result)
         run.log_table(trials, "trials.json")
-        run.log_metrics({f"validation_{product.search.score}": result.best.score, "trials": len(result.trials)})
-        run.log_params({"family": result.best.family, **{f"best.{k}": v for k, v in result.best.params.items()}})
+        run.log_metrics(
+            {f"validation_{product.search.score}": result.best.score, "trials": len(result.trials)}
+        )
+        run.log_params(
+            {"family": result.best.family, **{f"best.{k}": v for k, v in result.best.params.items()}}
+        )
         logged = _log_model(graph, data.views[0].head(SIGNATURE_ROWS), model)
         active = run.active_run()
         record = TrainedModel(

@@ -109,9 +109,7 @@ def write_files(
         code_version=trained.code_version,
         runs={"dagster": run_id, "mlflow": trained.mlflow_run_id},
         metrics=measured.metrics,
-        smoke=export.smoke_records(
-            product, functions.features, graph, feature_set.side(table, holdout=True)
-        ),
+        smoke=export.smoke_records(product, functions.features, graph, feature_set.side(table, holdout=True)),
         vocabulary=export.vocabulary(product, feature_set.side(table, holdout=False)),
     )
     export.write_release(local, record, graph)

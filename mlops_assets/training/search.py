@@ -176,14 +176,13 @@ def _run(data: TrainingSet, spec: Search, trials: list[Plan]) -> Iterator[_Part]
 
 
 def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
-    """Close the pool; `at_once` ends running trials too, which no public call of the pool does."""
+    """Close the pool; `at_once` ends trials that are still running, which no call of the pool can interrupt."""
     processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=not at_once, cancel_futures=True)
     if at_once:
+        # Before the shutdown: its own thread forgets the processes.
         for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join(timeout=10)
+            process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass

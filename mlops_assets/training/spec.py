@@ -71,6 +71,7 @@ class Target(Spec):
 class Features(Spec):
     """Model columns, by kind, as `features(record)` of the product's module returns them.
 
+    The order of `categorical` matters: from coarse to fine, each learns what the ones before it leave.
     `optional` names request fields that sharpen the estimate but may be missing; training hides them in a
     copy of the rows, so that one model answers both kinds of request well.
     """
@@ -155,7 +156,11 @@ class Gate(Spec):
         """The asset check's name: `<metric>_gate`, with what makes it differ from the metric's other gates."""
         if self.segment is not None:
             return f"{self.metric}_by_{self.segment}_gate"
-        return f"{self.metric}_vs_production_gate" if self.worse_than_production is not None else f"{self.metric}_gate"
+        return (
+            f"{self.metric}_vs_production_gate"
+            if self.worse_than_production is not None
+            else f"{self.metric}_gate"
+        )
 
 
 class Vocabulary(Spec):

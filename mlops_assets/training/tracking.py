@@ -35,7 +35,8 @@ class Tracking:
         from dagster_mlflow.resources import MlFlow
 
         described = SimpleNamespace(
-            log=context.log,
+            # It tells at every stage that it opens the run; a person doesn't need to know.
+            log=SimpleNamespace(info=context.log.debug),
             dagster_run=context.run,
             run_id=context.run.run_id,
             resource_config={

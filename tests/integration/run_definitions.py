@@ -85,12 +85,8 @@ def _folder() -> Path:
 
 
 two_stage = dg.define_asset_job("two_stage", selection="*")
-two_stage_default = dg.define_asset_job(
-    "two_stage_default", selection="*", executor_def=dg.multiprocess_executor
-)
-two_stage_isolated = dg.define_asset_job(
-    "two_stage_isolated", selection="*", executor_def=forked_step_executor
-)
+two_stage_default = dg.define_asset_job("two_stage_default", selection="*", executor_def=dg.multiprocess_executor)
+two_stage_isolated = dg.define_asset_job("two_stage_isolated", selection="*", executor_def=forked_step_executor)
 
 defs = dg.Definitions(
     assets=[rows, model],

@@ -104,9 +104,7 @@ class Platform:
             "repositoryName": "__repository__",
             "jobName": job,
         }
-        answer = self.query(LAUNCH, p={"selector": selector, "runConfigData": dict(config or {})})[
-            "launchRun"
-        ]
+        answer = self.query(LAUNCH, p={"selector": selector, "runConfigData": dict(config or {})})["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
         run_id: str = answer["run"]["runId"]
         return run_id
@@ -166,6 +164,35 @@ class Platform:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
+
+    def submitters(self, processes: int, each: int) -> list[str]:
+        """Submit runs from several processes at the same moment; the run ids."""
+        script = str(Path(__file__).with_name("run_submitter.py"))
+        (self.folder / "go").unlink(missing_ok=True)
+        started = [
+            subprocess.Popen(
+                [sys.executable, script, str(self.folder), str(each)],
+                env=self._environment(),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(processes)
+        ]
+        runs: list[str] = []
+        try:
+            for process in started:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "READY\n"
+            (self.folder / "go").touch()
+            for process in started:
+                output, _ = process.communicate(timeout=120)
+                assert process.returncode == 0, output
+                runs += output.split()
+        finally:
+            for process in started:
+                process.kill()
+                process.communicate()
+        return runs
 
     def change_code(self, old: str, new: str) -> None:
         """Edit the definitions that the platform has loaded."""
@@ -237,10 +264,7 @@ class Platform:
             run_monitoring: {{enabled: true, poll_interval_seconds: {self.options.monitoring_seconds}}}
             """)
         if not self.options.forked:
-            return (
-                text
-                + "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
-            )
+            return text + "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
         return text + textwrap.dedent(f"""\
             run_launcher:
               module: mlops_assets.runs.launcher
@@ -256,13 +280,7 @@ class Platform:
             """)
 
     def _start(self, name: str, command: list[str]) -> None:
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        environment |= {
-            "DAGSTER_HOME": str(self.folder / "home"),
-            "RUN_TEST_FOLDER": str(self.folder),
-            "RUN_TEST_SOCKET": self.socket,
-            "PYTHONPATH": str(self.folder / "code"),
-        }
+        environment = self._environment()
         with open(self.folder / f"{name}.log", "ab") as output:
             self.processes[name] = subprocess.Popen(
                 command,
@@ -272,6 +290,15 @@ class Platform:
                 stdout=output,
                 stderr=output,
             )
+
+    def _environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        return kept | {
+            "DAGSTER_HOME": str(self.folder / "home"),
+            "RUN_TEST_FOLDER": str(self.folder),
+            "RUN_TEST_SOCKET": self.socket,
+            "PYTHONPATH": str(self.folder / "code"),
+        }
 
     def _explain(self, error: BaseException) -> None:
         """Keep what the processes said: their files are about to be removed."""

@@ -39,7 +39,11 @@ def test_the_first_release_is_production_and_later_ones_are_candidates(ledger: L
     assert (first, second, third) == (1, 2, 3)
     assert (state.production, state.candidate) == (first, third)
     newest, before, oldest = ledger.history(PRODUCT)
-    assert [newest.event, before.event, oldest.event] == [Event.CANDIDATE, Event.CANDIDATE, Event.FIRST_RELEASE]
+    assert [newest.event, before.event, oldest.event] == [
+        Event.CANDIDATE,
+        Event.CANDIDATE,
+        Event.FIRST_RELEASE,
+    ]
     assert newest.details == {"replaced_candidate": second}
 
 
@@ -48,7 +52,11 @@ def test_promotion_moves_the_candidate_and_says_who_and_why(ledger: Ledger) -> N
     after = ledger.promote(PRODUCT, "kim", "better on the new district")
     assert (after.production, after.candidate) == (second, None)
     entry = ledger.history(PRODUCT)[0]
-    assert (entry.actor, entry.reason, entry.details) == ("kim", "better on the new district", {"previous": first})
+    assert (entry.actor, entry.reason, entry.details) == (
+        "kim",
+        "better on the new district",
+        {"previous": first},
+    )
 
 
 def test_labels_count_up_and_a_returning_release_keeps_its_own(ledger: Ledger) -> None:
@@ -140,7 +148,9 @@ def test_the_database_itself_refuses_to_rewrite_a_decision(
 def test_two_products_do_not_touch_each_other(ledger: Ledger, database: Database) -> None:
     with database.session() as session, session.begin():
         session.add(
-            DatasetVersion(product="other", version=1, sha256="1" * 64, rows=1, uri="", source="", sample=True)
+            DatasetVersion(
+                product="other", version=1, sha256="1" * 64, rows=1, uri="", source="", sample=True
+            )
         )
     released(ledger, "a")
     assert ledger.reserve("other", "a", 1) == 1

@@ -71,7 +71,9 @@ def test_capabilities_import_only_what_the_design_allows() -> None:
 
 
 def test_every_capability_has_a_rule() -> None:
-    present = {p.name.removesuffix(".py") for p in PACKAGE.iterdir() if p.name not in ("__init__.py", "__pycache__")}
+    present = {
+        p.name.removesuffix(".py") for p in PACKAGE.iterdir() if p.name not in ("__init__.py", "__pycache__")
+    }
     assert present == set(ALLOWED), "add the new capability to ALLOWED, with what it may import"
 
 
@@ -114,4 +116,6 @@ def test_products_import_nothing_heavy_at_module_level() -> None:
             if isinstance(node, ast.ImportFrom) and node.module:
                 names.append(node.module)
             found = {n.split(".")[0] for n in names} & heavy
-            assert not found, f"{path.relative_to(PROJECT)} imports {found} at module level; serving pays for it"
+            assert not found, (
+                f"{path.relative_to(PROJECT)} imports {found} at module level; serving pays for it"
+            )

@@ -67,7 +67,14 @@ def test_following_a_run_reads_every_page_also_after_the_last_status() -> None:
             return {"runOrError": {"__typename": "Run", "status": "SUCCESS"}}
         cursor, more, messages = pages[body["variables"]["cursor"]]
         events = [{"__typename": "LogMessageEvent", "message": m, "timestamp": "1000"} for m in messages]
-        return {"logsForRun": {"__typename": "EventConnection", "cursor": cursor, "hasMore": more, "events": events}}
+        return {
+            "logsForRun": {
+                "__typename": "EventConnection",
+                "cursor": cursor,
+                "hasMore": more,
+                "events": events,
+            }
+        }
 
     found = [event.message for event in client(answer).follow("r1", timeout_seconds=5)]
     assert found == ["one", "two", "three"]
@@ -77,7 +84,9 @@ def test_a_run_that_never_ends_is_given_up() -> None:
     def answer(body: dict[str, Any]) -> Any:
         if "Status" in body["query"]:
             return {"runOrError": {"__typename": "Run", "status": "STARTED"}}
-        return {"logsForRun": {"__typename": "EventConnection", "cursor": "c", "hasMore": False, "events": []}}
+        return {
+            "logsForRun": {"__typename": "EventConnection", "cursor": "c", "hasMore": False, "events": []}
+        }
 
     with pytest.raises(OrchestratorError, match="hasn't finished"):
         list(client(answer).follow("r1", timeout_seconds=0.0, pause_seconds=0.0))

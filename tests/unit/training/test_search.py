@@ -5,13 +5,13 @@ from __future__ import annotations
 import multiprocessing
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mlops_assets.training import fit
+from mlops_assets.training import feature_set
 from mlops_assets.training.encoder import Encoder
 from mlops_assets.training.search import SearchTimeoutError, TrainingSet, Trial, plan, search
 from mlops_assets.training.spec import Candidate, Search
-from mlops_assets.training.split import row_keys
 from tests.unit.training import made_data
 
 SMALL_TREES = {"max_iter": [20], "min_samples_leaf": [5]}
@@ -27,9 +27,14 @@ EVERY_FAMILY = [
 
 
 def training_set(target: str = "value", count: int = 500) -> TrainingSet:
-    frame = made_data.sample(target, count)
-    keys = row_keys(frame, target=target, seed=1)
-    return fit.training_set(made_data.product(target), made_data.features, frame, keys)
+    return as_training_set(made_data.sample(target, count + 1), target)
+
+
+def as_training_set(frame: pd.DataFrame, target: str) -> TrainingSet:
+    """All rows but the last, which is the hold-out."""
+    product = made_data.product(target)
+    last = np.arange(len(frame)) == len(frame) - 1
+    return feature_set.training_set(product, feature_set.build(product, made_data.features, frame, last))
 
 
 def spec(*candidates: dict, **changes: object) -> Search:
@@ -132,8 +137,7 @@ def test_too_few_rows_for_the_folds_is_named() -> None:
 def test_a_rare_class_absent_from_a_fold_has_probability_zero_there() -> None:
     frame = made_data.sample("grade", 300)
     frame.loc[0, "grade"] = "unique"
-    keys = row_keys(frame, target="grade", seed=1)
-    data = fit.training_set(made_data.product("grade"), made_data.features, frame, keys)
+    data = as_training_set(frame, "grade")
     found = search(data, spec({"family": "linear"}, score="log_loss"))
     column = list(data.scale.classes).index("unique")
     assert found.out_of_fold[0][0, column] == 0.0

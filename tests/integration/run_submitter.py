@@ -1,0 +1,49 @@
+"""Submits runs from a process of its own, as a second webserver, a daemon or a CLI would.
+
+`python run_submitter.py FOLDER COUNT`: prints READY, waits for FOLDER/go, then submits and prints the run ids. The
+webserver can't stand in for this: it carries out one launch after the other, so its launches never contend.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import two_stage_product as product  # type: ignore[import-not-found]
+from dagster import DagsterInstance
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.run_coordinator.base import SubmitRunContext
+
+
+def main(folder: Path, count: int) -> None:
+    """Create the runs, wait for the signal, submit them."""
+    location = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="location")
+    remote = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "waiting")
+    repository = ReconstructableRepository.for_module("two_stage_product", "defs", str(folder / "code"))
+    with DagsterInstance.get() as instance:
+        runs = [
+            instance.create_run_for_job(
+                product.waiting,
+                run_config={"ops": {"wait": {"config": {"seconds": 0.5}}}},
+                remote_job_origin=remote,
+                job_code_origin=repository.get_reconstructable_job("waiting").get_python_origin(),
+            )
+            for _ in range(count)
+        ]
+        print("READY", flush=True)
+        while not (folder / "go").exists():
+            time.sleep(0.001)
+        for run in runs:
+            instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=cast("Any", None)))
+            print(run.run_id, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
