@@ -126,7 +126,7 @@ def product_programs(settings: Settings, product: Product) -> list[Program]:
             ready_path="/livez",
             command=(str(BIN / "bentoml"), "serve", "inference.service:service")
             + ("--host", settings.host, "--port", str(port), "--working-dir", str(PROJECT))
-            + ("--timeout-graceful-shutdown", "10"),
+            + ("--timeout-graceful-shutdown", "10", "--timeout-keep-alive", "75"),
             environment={
                 "BENTOML_HOME": str(home / "bentoml"),
                 "MLOPS_SERVING_PRODUCT": product.name,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Any number that nothing else in this database uses for an advisory lock.
 LOCK_NUMBER = 0x6D6C6F70
-# The webserver launches inside its event loop, so whoever waits here holds up every page: better to queue.
+# The lock is held for milliseconds; whoever can't have it in this time queues, and the daemon starts the run.
 TIMEOUT_SECONDS = 3.0
 
 # Threads of one process queue here, so that each process holds at most one database connection for the lock.
@@ -41,11 +41,7 @@ def admission(instance: DagsterInstance, *, timeout_seconds: float | None = None
         raise AdmissionTimeoutError(f"another thread held the admission lock for {timeout_seconds:g} s")
     try:
         url = getattr(instance.run_storage, "postgres_url", None) or _wrapped_url(instance)
-        lock = (
-            _postgres_lock(url, timeout_seconds)
-            if url
-            else _file_lock(instance.root_directory, timeout_seconds)
-        )
+        lock = _postgres_lock(url, timeout_seconds) if url else _file_lock(instance.root_directory, timeout_seconds)
         with lock:
             yield
     finally:
@@ -69,9 +65,7 @@ def _postgres_lock(url: str, timeout_seconds: float) -> Iterator[None]:
         try:
             connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:n)"), {"n": LOCK_NUMBER})
         except sqlalchemy.exc.OperationalError as error:
-            raise AdmissionTimeoutError(
-                f"another process held the admission lock for {timeout_seconds:g} s"
-            ) from error
+            raise AdmissionTimeoutError(f"another process held the admission lock for {timeout_seconds:g} s") from error
         # Closing the connection frees the lock, whatever happens in between.
         yield
 

@@ -71,9 +71,7 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         """Limits by tag and pools need the daemon's bookkeeping."""
         config = self._queue_config()
         pools = run.run_op_concurrency
-        return not config.tag_concurrency_limits and not (
-            pools and (pools.all_pools or pools.root_key_counts)
-        )
+        return not config.tag_concurrency_limits and not (pools and (pools.all_pools or pools.root_key_counts))
 
     def _take_place(self, run: DagsterRun) -> bool:
         """Mark the run as starting if there is room for it and nobody waits; both under the lock."""
@@ -101,9 +99,7 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         run = self._reload(run_id)
         self._admitted().add(run_id)
         try:
-            self._instance.run_launcher.launch_run(
-                LaunchRunContext(dagster_run=run, workspace=context.workspace)
-            )
+            self._instance.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=context.workspace))
         finally:
             self._admitted().discard(run_id)
 

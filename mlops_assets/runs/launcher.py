@@ -55,9 +55,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         return {
-            "socket_path": Field(
-                StringSource, description="Unix socket of the fork server (at most 107 bytes)."
-            ),
+            "socket_path": Field(StringSource, description="Unix socket of the fork server (at most 107 bytes)."),
             "fallback": Field(
                 bool,
                 is_required=False,
@@ -167,9 +165,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             )
             return False
         if not identity.send(signal.SIGINT):
-            return self._cancel(
-                run_id, f"The run's process ({identity.pid}) was gone before it could be stopped."
-            )
+            return self._cancel(run_id, f"The run's process ({identity.pid}) was gone before it could be stopped.")
         name = f"see run {run_id} stop"
         threading.Thread(target=self._see_it_stop, args=(run_id, identity), name=name, daemon=True).start()
         return True
@@ -181,9 +177,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         if not self.has_instance:
             return
         if identity.kill_group():
-            self._cancel(
-                run_id, f"Process {identity.pid} did not stop in {self._kill_after_seconds} s and was killed."
-            )
+            self._cancel(run_id, f"Process {identity.pid} did not stop in {self._kill_after_seconds} s and was killed.")
         else:
             self._cancel(run_id, f"Process {identity.pid} ended without reporting a result.")
 
@@ -228,9 +222,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             run_worker_id=str(identity),
         )
 
-    def get_run_worker_debug_info(
-        self, run: DagsterRun, include_container_logs: bool | None = True
-    ) -> str | None:
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """How the run's process ended, when the fork server that started it still knows."""
         try:
             code = self._client.status().ended.get(run.run_id)
@@ -253,7 +245,5 @@ def process_of(run: DagsterRun) -> ProcessIdentity | None:
     try:
         return ProcessIdentity.parse(text)
     except ValueError:
-        logging.getLogger(__name__).warning(
-            "run %s has a tag %s that is no process: %r", run.run_id, PROCESS_TAG, text
-        )
+        logging.getLogger(__name__).warning("run %s has a tag %s that is no process: %r", run.run_id, PROCESS_TAG, text)
         return None

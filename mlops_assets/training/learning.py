@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from mlops_assets.storage.files import Storage
 from mlops_assets.training import code_version, feature_set
 from mlops_assets.training.fit import search_and_fit
 from mlops_assets.training.graph import to_onnx
+from mlops_assets.training.released import OnnxModel
 from mlops_assets.training.records import FeatureSet, TrainedModel
 from mlops_assets.training.search import SearchResult, Trial, plan
 from mlops_assets.training.spec import Product
@@ -48,8 +50,8 @@ def learn(
     """Search and fit on the training side, convert to ONNX, keep both forms, and log the run to MLflow."""
     table = storage.at(product.name, "features").read_parquet(features.file)
     data = feature_set.training_set(product, table)
-    version = code_version.code_version(product.functions)
-    tags = _tags(product, features, version)
+    code = code_version.code_version(product.functions)
+    tags = _tags(product, features, code)
     with tracking.run(product.name, context, tags) as run:
         run.log_params(_params(product, features))
         result, model = search_and_fit(product, data, _progress(product, context))
@@ -64,7 +66,7 @@ def learn(
         run.log_params(
             {"family": result.best.family, **{f"best.{k}": v for k, v in result.best.params.items()}}
         )
-        logged = _log_model(graph, data.views[0].head(SIGNATURE_ROWS), model)
+        logged = _log_model(graph, data.views[0].head(SIGNATURE_ROWS))
         active = run.active_run()
         record = TrainedModel(
             features=features,
@@ -77,7 +79,7 @@ def learn(
             validation=result.best.score,
             mlflow_run_id=active.info.run_id,
             mlflow_model_uri=logged,
-            code_version=version,
+            code_version=code,
         )
         page = tracking.run_page(active.info.experiment_id, active.info.run_id)
     return Learned(record, result, trials, page)
@@ -112,14 +114,14 @@ def trial_table(result: SearchResult) -> pd.DataFrame:
     )
 
 
-def _tags(product: Product, features: FeatureSet, version: str) -> dict[str, str]:
+def _tags(product: Product, features: FeatureSet, code: str) -> dict[str, str]:
     dataset = features.dataset
     return {
         "product": product.name,
         "data_version": f"V{dataset.version}",
         "data_sha256": dataset.sha256,
         "sample_data": str(dataset.sample).lower(),
-        "code_version": version,
+        "code_version": code,
     }
 
 
@@ -151,23 +153,19 @@ def _keep(folder: Storage, name: str, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _log_model(graph: bytes, rows: pd.DataFrame, model: Any) -> str:
+def _log_model(graph: bytes, rows: pd.DataFrame) -> str:
     """Log the graph that will serve, with its signature: the registry's model is what answers, and no pickle."""
     import mlflow.onnx
     import onnx
     from mlflow.models import infer_signature
 
+    served = OnnxModel(graph)
+    inputs = served.feed(rows)
     info = mlflow.onnx.log_model(
         onnx.load_from_string(graph),
         name="model",
-        signature=infer_signature(rows, {k: v for k, v in model.predict(rows).items()}),
+        signature=infer_signature(inputs, served.run(inputs)),
         # Given, so that MLflow doesn't spend seconds on finding them out.
-        pip_requirements=[f"onnxruntime=={_installed('onnxruntime')}", f"numpy=={_installed('numpy')}"],
+        pip_requirements=[f"{package}=={version(package)}" for package in ("onnxruntime", "numpy")],
     )
     return str(info.model_uri)
-
-
-def _installed(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)

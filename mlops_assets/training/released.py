@@ -39,21 +39,24 @@ class OnnxModel:
 
     def predict(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
         """Every output, [N, 1] answers as [N]. ReleaseError names columns that the frame lacks."""
+        return {
+            name: value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value
+            for name, value in self.run(self.feed(frame)).items()
+        }
+
+    def feed(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """The graph's inputs from a frame of model columns, each [N, 1]."""
         missing = [name for name in self.inputs if name not in frame.columns]
         if missing:
             raise ReleaseError(f"the model needs columns that are no longer computed: {', '.join(missing)}")
-        feed = {
+        return {
             name: frame[name].to_numpy(dtype=object if "string" in kind else np.float32).reshape(-1, 1)
             for name, kind in self.inputs.items()
         }
-        return {
-            name: value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value
-            for name, value in zip(self.outputs, self.run(feed), strict=True)
-        }
 
-    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs in order, as the graph gives them, for one [N, 1] array an input."""
-        return self._session.run(None, dict(feed))
+    def run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs by name, as the graph gives them, for one [N, 1] array an input."""
+        return dict(zip(self.outputs, self._session.run(None, dict(feed)), strict=True))
 
 
 def read_release(directory: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Submits runs from a process of its own, as a second webserver, a daemon or a CLI would.
 
-`python run_submitter.py FOLDER COUNT`: prints READY, waits for FOLDER/go, then submits and prints the run ids. The
-webserver can't stand in for this: it carries out one launch after the other, so its launches never contend.
+`python run_submitter.py FOLDER COUNT`: prints READY, waits for FOLDER/go, then submits and prints the run ids.
+Launches through the webserver contend as threads of one process, which a lock of that process would serialise too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import two_stage_product as product  # type: ignore[import-not-found]
+import two_stage_product as product
 from dagster import DagsterInstance
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.remote_origin import (

@@ -34,8 +34,6 @@ assert manager.get_log_data(["run", "compute_logs", "broken"]).stdout == b"last 
 
 
 def test_capture_writes_the_files_and_gives_the_streams_back(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, str(tmp_path)], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["before", "after", "restored"]

@@ -152,9 +152,7 @@ def test_a_dequeued_run_that_would_exceed_the_limit_goes_back_to_the_queue(
     assert again.status == DagsterRunStatus.QUEUED
 
 
-def test_a_run_queues_when_the_door_is_blocked(
-    make_instance: MakeInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_queues_when_the_door_is_blocked(make_instance: MakeInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     instance = opened(make_instance)
     monkeypatch.setattr("mlops_assets.runs.admission.TIMEOUT_SECONDS", 0.1)
     with admission(instance), ThreadPoolExecutor(1) as pool:

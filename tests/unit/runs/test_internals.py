@@ -74,9 +74,7 @@ def test_broken_definitions_stay_as_they_are() -> None:
     assert vars(module)["defs"] is defs
 
 
-def test_a_forked_child_finds_the_replaced_definitions(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_forked_child_finds_the_replaced_definitions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from dagster._core.code_pointer import ModuleCodePointer
     from dagster._core.definitions.reconstruct import ReconstructableRepository
 

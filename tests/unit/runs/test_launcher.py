@@ -148,9 +148,7 @@ def test_terminate_of_unknown_and_finished_runs_is_false(make_instance: MakeInst
     assert status_of(instance, run) == DagsterRunStatus.FAILURE
 
 
-def test_health_follows_the_very_process(
-    make_instance: MakeInstance, sleeper: subprocess.Popen[bytes]
-) -> None:
+def test_health_follows_the_very_process(make_instance: MakeInstance, sleeper: subprocess.Popen[bytes]) -> None:
     identity = ProcessIdentity.of(sleeper.pid)
     launcher = launcher_with(make_instance, FakeForkServer())
     _, run = started(launcher, str(identity))
