@@ -29,9 +29,7 @@ from inference.settings import ServingSettings, VocabularyRoute
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def create_app(
-    settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics
-) -> ASGIApp:
+def create_app(settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics) -> ASGIApp:
     """The application behind its gate; everything it reads at run time is in `served`."""
     app = FastAPI(
         title=f"{settings.product} inference",

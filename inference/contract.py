@@ -86,9 +86,7 @@ def bad_body(error: ValidationError) -> BadBodyError:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
         return BadBodyError(400, f"the body is not valid JSON: {problems[0]['msg']}")
-    entries = [
-        {"loc": ["body", *p["loc"]], "msg": p["msg"], "type": p["type"]} for p in problems[:MAX_ERRORS]
-    ]
+    entries = [{"loc": ["body", *p["loc"]], "msg": p["msg"], "type": p["type"]} for p in problems[:MAX_ERRORS]]
     return BadBodyError(422, entries)
 
 

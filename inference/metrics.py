@@ -39,9 +39,7 @@ class Metrics:
             (*LABELS, "outcome"),
             registry=self.registry,
         )
-        self._info = Gauge(
-            "model_info", "1 for the release that serves", (*LABELS, "version"), registry=self.registry
-        )
+        self._info = Gauge("model_info", "1 for the release that serves", (*LABELS, "version"), registry=self.registry)
         self._version: int | None = None
         self.predictions = Counter(
             "predictions_total", "Estimates given, a batch counts its rows", LABELS, registry=self.registry

@@ -46,9 +46,7 @@ class Estimate:
 class Model:
     """A release that is ready to answer."""
 
-    def __init__(
-        self, manifest: Manifest, functions: ProductFunctions, session: ort.InferenceSession
-    ) -> None:
+    def __init__(self, manifest: Manifest, functions: ProductFunctions, session: ort.InferenceSession) -> None:
         import numpy as np
 
         self.manifest = manifest
@@ -130,9 +128,7 @@ class Model:
     def _check_columns(self, example: BaseModel) -> None:
         missing = {name for name, _ in self._inputs} - set(self._features(vars(example)))
         if missing:
-            raise ReleaseError(
-                f"{MODEL}: `features` gives no column for its inputs {', '.join(sorted(missing))}"
-            )
+            raise ReleaseError(f"{MODEL}: `features` gives no column for its inputs {', '.join(sorted(missing))}")
 
     def _learn_vocabulary(self, example: BaseModel) -> None:
         """Pass each known value through `features`, so that spelling is compared as the model sees it."""

@@ -30,9 +30,7 @@ LARGE_BATCH_BYTES = 4096
 class Predictor:
     """Answers predictions with whatever model is served when a request comes."""
 
-    def __init__(
-        self, settings: ServingSettings, contract: Contract, served: Served, metrics: Metrics
-    ) -> None:
+    def __init__(self, settings: ServingSettings, contract: Contract, served: Served, metrics: Metrics) -> None:
         self._settings = settings
         self._contract = contract
         self._served = served

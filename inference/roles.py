@@ -57,9 +57,7 @@ class RoleReader(Protocol):
 class PostgresRoles:
     """The role in the ledger of a database; one connection, opened again after any error. Not for threads."""
 
-    def __init__(
-        self, url: str, product: str, variant: Variant, *, limit_seconds: float = LIMIT_SECONDS
-    ) -> None:
+    def __init__(self, url: str, product: str, variant: Variant, *, limit_seconds: float = LIMIT_SECONDS) -> None:
         self._dsn = url.replace("postgresql+psycopg2://", "postgresql://", 1)
         self._parameters = {"product": product, "variant": variant}
         self._limit = limit_seconds

@@ -103,9 +103,7 @@ def _start(settings: ServingSettings) -> Follower | None:
     return None
 
 
-def _follow(
-    settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics
-) -> Follower:
+def _follow(settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics) -> Follower:
     # Before the collector is told what lives for ever, even if the first release comes later.
     import onnxruntime  # noqa: F401
 

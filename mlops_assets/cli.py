@@ -48,9 +48,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 rollout = typer.Typer(no_args_is_help=True, help="Who serves: production, candidate, and decisions by hand.")
 app.add_typer(rollout, name="rollout")
 
-ProductOption = Annotated[
-    str | None, typer.Option("--product", help="Needed if several products are served.")
-]
+ProductOption = Annotated[str | None, typer.Option("--product", help="Needed if several products are served.")]
 
 
 @app.command()
@@ -89,9 +87,7 @@ def logs(
     commands.logs(load(), program, lines, follow)
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def dagster(context: typer.Context) -> None:
     """Any Dagster command against this instance."""
     commands.dagster(load(), context.args)

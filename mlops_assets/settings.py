@@ -170,7 +170,7 @@ class Settings(BaseSettings):
             "MLOPS_DAGSTER_DATABASE_URL": self.database_for("dagster"),
             "MLOPS_RUNS_SOCKET": str(self.runs_socket),
             "MLOPS_CODE_PORT": str(self.ports.code),
-            "MLOPS_LOGS": str(self.logs),
+            "MLOPS_COMPUTE_LOGS": str(self.logs / "runs"),
             "MLOPS_MAX_CONCURRENT_RUNS": str(self.max_concurrent_runs),
             "MLOPS_RUN_TIMEOUT_SECONDS": str(self.run_timeout_seconds),
             "DAGSTER_HOME": str(self.home),

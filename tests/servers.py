@@ -32,9 +32,7 @@ def free_port() -> int:
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This environment without what would slow or mislead a child."""
-    kept = {
-        k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE" and not k.startswith("MLOPS_")
-    }
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE" and not k.startswith("MLOPS_")}
     return kept | dict(extra or {})
 
 
@@ -71,9 +69,7 @@ def process(
                 running.wait(20)
 
 
-def wait_until(
-    ready: Callable[[], bool], seconds: float, message: Callable[[], str] = lambda: "not in time"
-) -> None:
+def wait_until(ready: Callable[[], bool], seconds: float, message: Callable[[], str] = lambda: "not in time") -> None:
     """Return when `ready` is true; fail with `message` after `seconds`."""
     give_up = time.monotonic() + seconds
     while not ready():

@@ -104,9 +104,7 @@ class Orchestrator:
             raise OrchestratorError("; ".join(e["message"] for e in body["errors"]))
         return dict(body["data"])
 
-    def launch(
-        self, job: str, config: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None
-    ) -> str:
+    def launch(self, job: str, config: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None) -> str:
         """Launch a job of the products' code location; returns the run id."""
         params = {
             "selector": {

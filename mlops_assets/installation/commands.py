@@ -27,7 +27,10 @@ from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import declared_products
 
 LOCATION_FLAGS = frozenset(
-    "-m --module-name -f --python-file -p --package-name -w --workspace -a --attribute --grpc-port".split()
+    {
+        *("-m", "--module-name", "-f", "--python-file", "-p", "--package-name"),
+        *("-w", "--workspace", "-a", "--attribute", "--grpc-port"),
+    }
 )
 
 

@@ -25,7 +25,7 @@ from mlops_assets.training.catalogue import DeclarationError, declared_products
 
 ASK_SECONDS = 5.0
 LEAST_FREE_GB = 2.0
-KNOWN_PREFIXES = ("MLOPS_SERVING_", "MLOPS_DAGSTER_", "MLOPS_RUN", "MLOPS_CODE_PORT", "MLOPS_LOGS")
+KNOWN_PREFIXES = ("MLOPS_SERVING_", "MLOPS_DAGSTER_", "MLOPS_RUN", "MLOPS_CODE_PORT", "MLOPS_COMPUTE_")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ def _settings(settings: Settings) -> Answer:
         and not name.endswith("_SOURCE")
     ]
     if unknown:
-        return Answer(
-            False, f"unknown: {', '.join(sorted(unknown))}", "check the spelling; nothing reads them"
-        )
+        return Answer(False, f"unknown: {', '.join(sorted(unknown))}", "check the spelling; nothing reads them")
     return Answer(True, f"state in {settings.home}, ports moved by {settings.port_offset}")
 
 
@@ -82,9 +80,7 @@ def _products(settings: Settings) -> Answer:
         names = [p.name for p in declared_products()]
     except DeclarationError as error:
         return Answer(False, str(error), "correct the file")
-    return Answer(
-        bool(names), f"declared: {', '.join(names) or 'none'}", "declare one under mlops_assets/defs"
-    )
+    return Answer(bool(names), f"declared: {', '.join(names) or 'none'}", "declare one under mlops_assets/defs")
 
 
 def _programs(settings: Settings) -> Answer:
@@ -140,9 +136,7 @@ def _mlflow(settings: Settings) -> Answer:
         answer = httpx.get(f"{settings.mlflow_url}/health", timeout=ASK_SECONDS)
     except httpx.HTTPError as error:
         return Answer(False, f"{settings.mlflow_url}: {error}", "mlops logs mlflow")
-    return Answer(
-        answer.status_code == 200, f"{settings.mlflow_url}: {answer.text[:80]}", "mlops logs mlflow"
-    )
+    return Answer(answer.status_code == 200, f"{settings.mlflow_url}: {answer.text[:80]}", "mlops logs mlflow")
 
 
 def _serving(settings: Settings) -> Answer:

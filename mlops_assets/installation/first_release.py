@@ -55,9 +55,8 @@ def train_if_needed(settings: Settings, ledger: Ledger, product: Product, report
                 report.line(text)
             problems += _problem(event)
         if ledger.state(product.name).production is None:
-            raise FirstReleaseError(
-                f"{product.title} has no release: {'; '.join(dict.fromkeys(problems)) or 'the run was cancelled'}. See {page}"
-            )
+            why = "; ".join(dict.fromkeys(problems)) or "the run was cancelled"
+            raise FirstReleaseError(f"{product.title} has no release: {why}. See {page}")
     return True
 
 
@@ -106,7 +105,7 @@ def _wait_for_location(orchestrator: Orchestrator) -> None:
     give_up = time.monotonic() + LOCATION_SECONDS
     while problems := orchestrator.location_problems():
         failed = {name: text for name, text in problems.items() if text != "still loading"}
-        if time.monotonic() > give_up or failed and time.monotonic() > give_up - LOCATION_SECONDS / 2:
+        if time.monotonic() > give_up or (failed and time.monotonic() > give_up - LOCATION_SECONDS / 2):
             raise OrchestratorError("; ".join(f"code location {n}: {t}" for n, t in problems.items()))
         time.sleep(0.2)
 

@@ -54,12 +54,9 @@ def refuse_taken(host: str, wanted: dict[str, int]) -> None:
         PortTakenError: one isn't.
     """
     taken = [
-        f"port {port} ({title}) is taken by {holder(port)}"
-        for title, port in wanted.items()
-        if not is_free(host, port)
+        f"port {port} ({title}) is taken by {holder(port)}" for title, port in wanted.items() if not is_free(host, port)
     ]
     if taken:
         raise PortTakenError(
-            "; ".join(taken)
-            + ". Stop it, or move this installation: MLOPS_PORT_OFFSET=1000 is added to every port"
+            "; ".join(taken) + ". Stop it, or move this installation: MLOPS_PORT_OFFSET=1000 is added to every port"
         )

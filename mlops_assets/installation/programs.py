@@ -51,9 +51,11 @@ def platform_programs(settings: Settings) -> list[Program]:
             stage=1,
             port=ports.mlflow,
             ready_path="/health",
-            command=(str(BIN / "mlflow"), "server", "--host", host, "--port", str(ports.mlflow))
-            + ("--workers", "1", "--serve-artifacts")
-            + ("--artifacts-destination", f"{settings.storage}/mlflow"),
+            command=(
+                *(str(BIN / "mlflow"), "server", "--host", host, "--port", str(ports.mlflow)),
+                *("--workers", "1", "--serve-artifacts"),
+                *("--artifacts-destination", f"{settings.storage}/mlflow"),
+            ),
             environment={
                 "MLFLOW_BACKEND_STORE_URI": settings.database_for("mlflow"),
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -66,16 +68,21 @@ def platform_programs(settings: Settings) -> list[Program]:
             stage=1,
             port=ports.code,
             needed_by_next=True,
-            command=(PYTHON, "-m", "dagster", "api", "grpc", "--host", host, "--port", str(ports.code))
-            + ("--module-name", "mlops_assets.definitions", "--location-name", "products")
-            + ("--heartbeat-timeout", "60", "--inject-env-vars-from-instance"),
+            command=(
+                *(PYTHON, "-m", "dagster", "api", "grpc", "--host", host, "--port", str(ports.code)),
+                *("--module-name", "mlops_assets.definitions", "--location-name", "products"),
+                *("--heartbeat-timeout", "60", "--inject-env-vars-from-instance"),
+            ),
         ),
         Program(
             name="runs",
             title="Dagster run processes",
             stage=1,
-            command=(PYTHON, "-m", "mlops_assets.runs.fork_server", "--socket", str(settings.runs_socket)),
-            stop_seconds=30,
+            command=(
+                *(PYTHON, "-m", "mlops_assets.runs.fork_server", "--socket", str(settings.runs_socket)),
+                *("--preload", "mlops_assets.definitions", "--grace", "20"),
+            ),
+            stop_seconds=45,
         ),
         Program(
             name="webserver",
@@ -124,9 +131,11 @@ def product_programs(settings: Settings, product: Product) -> list[Program]:
             stage=2,
             port=port,
             ready_path="/livez",
-            command=(str(BIN / "bentoml"), "serve", "inference.service:service")
-            + ("--host", settings.host, "--port", str(port), "--working-dir", str(PROJECT))
-            + ("--timeout-graceful-shutdown", "10", "--timeout-keep-alive", "75"),
+            command=(
+                *(str(BIN / "bentoml"), "serve", "inference.service:service"),
+                *("--host", settings.host, "--port", str(port), "--working-dir", str(PROJECT)),
+                *("--timeout-graceful-shutdown", "10", "--timeout-keep-alive", "75"),
+            ),
             environment={
                 "BENTOML_HOME": str(home / "bentoml"),
                 "MLOPS_SERVING_PRODUCT": product.name,

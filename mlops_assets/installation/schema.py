@@ -112,9 +112,6 @@ def _has_table(settings: Settings, schema: str, table: str) -> bool:
     database = Database.connect(settings.database)
     try:
         with database.engine.connect() as connection:
-            return (
-                connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"{schema}.{table}"})
-                is not None
-            )
+            return connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"{schema}.{table}"}) is not None
     finally:
         database.dispose()

@@ -121,9 +121,7 @@ class Supervisor:
             check=False,
         )
         if result.returncode != 0:
-            raise SupervisorError(
-                f"supervisord doesn't start: {result.stderr.strip() or result.stdout.strip()}"
-            )
+            raise SupervisorError(f"supervisord doesn't start: {result.stderr.strip() or result.stdout.strip()}")
         give_up = time.monotonic() + START_SECONDS
         while not self.running():
             if time.monotonic() > give_up:
@@ -162,8 +160,7 @@ class Supervisor:
         except SupervisorError:
             return {}
         return {
-            i["name"]: ProgramState(i["name"], i["statename"], i["pid"], i["start"], i["description"])
-            for i in found
+            i["name"]: ProgramState(i["name"], i["statename"], i["pid"], i["start"], i["description"]) for i in found
         }
 
     def shut_down(self) -> None:

@@ -86,9 +86,7 @@ def start(settings: Settings, products: list[Product], report: Report) -> list[P
     return programs
 
 
-def _start_stages(
-    settings: Settings, supervisor: Supervisor, programs: list[Program], report: Report
-) -> None:
+def _start_stages(settings: Settings, supervisor: Supervisor, programs: list[Program], report: Report) -> None:
     for program in (p for p in programs if p.stage == 0):
         supervisor.start_program(program.name)
     with report.step("Database up, schemas up to date"):

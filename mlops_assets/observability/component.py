@@ -37,17 +37,13 @@ class SelfTestComponent(dg.Component, dg.Model, dg.Resolvable):
             **common,
             kinds={"scikitlearn"},
             description="A linear model that must find the slope again.",
-            check_specs=[
-                dg.AssetCheckSpec("slope_gate", asset=[GROUP, "self_test_model"], description="slope is 3")
-            ],
+            check_specs=[dg.AssetCheckSpec("slope_gate", asset=[GROUP, "self_test_model"], description="slope is 3")],
         )
         def self_test_model(self_test_data: Any) -> dg.MaterializeResult:
             from sklearn.linear_model import LinearRegression
 
             slope = float(
-                LinearRegression()
-                .fit(self_test_data[["x"]].to_numpy(), self_test_data["y"].to_numpy())
-                .coef_[0]
+                LinearRegression().fit(self_test_data[["x"]].to_numpy(), self_test_data["y"].to_numpy()).coef_[0]
             )
             passed = abs(slope - 3.0) < 1e-6
             return dg.MaterializeResult(

@@ -90,9 +90,7 @@ class Request(BaseModel):
         description="'Ready To Move', 'Immediate Possession' or the month of possession as YY-Mon",
     )  # fmt: skip
     balcony: int | None = Field(default=None, ge=0, le=20, description="Balconies", examples=[1])
-    society: str | None = Field(
-        default=None, max_length=MAX_TEXT, description="Housing society", examples=["GrrvaGr"]
-    )
+    society: str | None = Field(default=None, max_length=MAX_TEXT, description="Housing society", examples=["GrrvaGr"])
 
     @field_validator("area_type", "availability", "balcony", "society", mode="before")
     @classmethod

@@ -52,9 +52,7 @@ def show(ledger: Ledger, console: Console, product: str, limit: int) -> None:
     console.print(table)
 
 
-def promote(
-    ledger: Ledger, console: Console, product: str, actor: str, reason: str, version: int | None
-) -> State:
+def promote(ledger: Ledger, console: Console, product: str, actor: str, reason: str, version: int | None) -> State:
     """Promote by hand and say what serves now."""
     before = ledger.state(product)
     after = ledger.promote(product, actor, reason, version)

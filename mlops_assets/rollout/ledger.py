@@ -7,7 +7,6 @@ follows it. Add an event here when a new kind of decision exists. Keep out how d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -54,9 +53,7 @@ class Ledger:
     def history(self, product: str, limit: int = 50) -> list[LedgerEntry]:
         """The newest decisions, newest first."""
         with self.database.session() as session:
-            newest = (
-                select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc())
-            )
+            newest = select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc())
             return list(session.scalars(newest.limit(limit)))
 
     def release(self, product: str, version: int) -> Release:
@@ -88,9 +85,7 @@ class Ledger:
             if own is not None:
                 return own.version
             newest = session.scalar(select(func.max(Release.version)).where(Release.product == product)) or 0
-            session.add(
-                Release(product=product, version=newest + 1, run_id=run_id, dataset_version=dataset_version)
-            )
+            session.add(Release(product=product, version=newest + 1, run_id=run_id, dataset_version=dataset_version))
             return newest + 1
 
     def publish(self, product: str, version: int, uri: str, manifest: dict[str, Any], actor: str) -> State:
@@ -147,18 +142,14 @@ def _lock(session: Session, product: str) -> None:
 
 
 def _state(session: Session, product: str) -> State:
-    newest = (
-        select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc()).limit(1)
-    )
+    newest = select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc()).limit(1)
     entry = session.scalar(newest)
     if entry is None:
         return State(product)
     return State(product, entry.seq, entry.production, entry.candidate, entry.candidate_share)
 
 
-def _append(
-    session: Session, after: State, event: Event, actor: str, reason: str, details: dict[str, Any]
-) -> None:
+def _append(session: Session, after: State, event: Event, actor: str, reason: str, details: dict[str, Any]) -> None:
     session.add(
         LedgerEntry(
             product=after.product,

@@ -25,9 +25,7 @@ class ReferenceIOManager(dg.IOManager):
         if obj is None:
             return
         if not isinstance(obj, BaseModel):
-            raise TypeError(
-                f"{context.asset_key.to_user_string()} returned {type(obj).__name__}, not a record"
-            )
+            raise TypeError(f"{context.asset_key.to_user_string()} returned {type(obj).__name__}, not a record")
         self._folder(context.asset_key).write_json(f"{context.run_id}.json", obj.model_dump(mode="json"))
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -39,9 +37,7 @@ class ReferenceIOManager(dg.IOManager):
                 return record_type.model_validate(folder.read_json(f"{run_id}.json"))
             except MissingFileError:
                 continue
-        raise dg.Failure(
-            f"{context.asset_key.to_user_string()} hasn't been materialized yet; materialize it first"
-        )
+        raise dg.Failure(f"{context.asset_key.to_user_string()} hasn't been materialized yet; materialize it first")
 
     def _runs(self, context: dg.InputContext) -> list[str]:
         run = context.step_context.dagster_run

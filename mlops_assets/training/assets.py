@@ -33,7 +33,7 @@ def product_assets(product: Product) -> list[dg.AssetsDefinition]:
     ]
 
 
-def _common(product: Product, stage_type: str, kinds: set[str], seconds: int = 3600) -> dict[str, Any]:
+def _common(product: Product, stage_type: str, kinds: set[str]) -> dict[str, Any]:
     return {
         "group_name": product.name,
         "owners": [product.owner],
@@ -41,7 +41,6 @@ def _common(product: Product, stage_type: str, kinds: set[str], seconds: int = 3
         "kinds": kinds,
         # A MaterializeResult that carries a value and checks has no annotation that Dagster can read.
         "dagster_type": dg.Any,
-        "op_tags": {"dagster/max_runtime": str(seconds)},
     }
 
 
@@ -85,9 +84,7 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
             raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from error
         version, cleaned = got.version, got.cleaned
         label = "SAMPLE DATA, not real. " if version.sample else ""
-        context.log.info(
-            f"{label}data version V{version.version}: {version.rows:,} rows from {version.source}"
-        )
+        context.log.info(f"{label}data version V{version.version}: {version.rows:,} rows from {version.source}")
         return dg.MaterializeResult(
             value=version,
             metadata={
@@ -212,9 +209,7 @@ def metrics_asset(product: Product) -> dg.AssetsDefinition:
         found = measuring.measure(product, model, database, storage, tracking, context)
         results = [
             *checks.gate_results(asset_key, found.verdicts),
-            checks.parity_result(
-                asset_key, found.record.parity, product.parity_tolerance, model.features.holdout_rows
-            ),
+            checks.parity_result(asset_key, found.record.parity, product.parity_tolerance, model.features.holdout_rows),
         ]
         segments = {f"by_{name}": _table(table) for name, table in found.evaluation.segments.items()}
         return dg.MaterializeResult(

@@ -25,7 +25,7 @@ def train_job(product: Product) -> Any:
         f"{product.name}_train",
         selection=dg.AssetSelection.groups(product.name),
         description=f"{product.title}: data, features, model, gates, release",
-        tags={"product": product.name, "dagster/max_retries": "0"},
+        tags={"product": product.name, "dagster/max_runtime": str(product.run_timeout_seconds)},
     )
 
 
@@ -65,9 +65,7 @@ def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:
         seen = watch.look(product, location, context.cursor, database)
         if seen.run_key is None:
             return dg.SensorResult(skip_reason=dg.SkipReason(seen.said), cursor=seen.cursor)
-        request = dg.RunRequest(
-            run_key=seen.run_key, tags={"mlops/trigger": "new_data", "mlops/source": seen.said}
-        )
+        request = dg.RunRequest(run_key=seen.run_key, tags={"mlops/trigger": "new_data", "mlops/source": seen.said})
         return dg.SensorResult(run_requests=[request], cursor=seen.cursor)
 
     return sensor

@@ -78,16 +78,12 @@ def feature_importance(importance: pd.DataFrame, metric: str, *, most: int = 15)
     axes.barh(top["column"], worse_by, xerr=spread, color=BLUE, ecolor=INK, capsize=3, height=0.65)
     axes.invert_yaxis()
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_xlabel(
-        f"{metric} gets worse by{unit or ' …'} when the field is shuffled (line: standard deviation)"
-    )
+    axes.set_xlabel(f"{metric} gets worse by{unit or ' …'} when the field is shuffled (line: standard deviation)")
     axes.set_title("What the model relies on", loc="left")
     return _png(figure)
 
 
-def error_by_group(
-    table: pd.DataFrame, column: str, metric: str, *, most: int = 20, min_rows: int = 5
-) -> bytes:
+def error_by_group(table: pd.DataFrame, column: str, metric: str, *, most: int = 20, min_rows: int = 5) -> bytes:
     """Bars of a segment table's metric for the values with most rows, worst first, and their mean."""
     eligible = table[table["rows"] >= min_rows].head(most).sort_values(metric, ascending=False)
     if eligible.empty:
@@ -101,9 +97,7 @@ def error_by_group(
     for bar, value in zip(bars, values, strict=True):
         bar.set_color(ORANGE if value > 1.5 * mean else BLUE)
     axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=10)
-    axes.axvline(
-        mean, color=INK, linewidth=1, linestyle="--", zorder=0.5, label=f"mean of those shown: {mean:.1f}"
-    )
+    axes.axvline(mean, color=INK, linewidth=1, linestyle="--", zorder=0.5, label=f"mean of those shown: {mean:.1f}")
     axes.set_yticks(range(len(values)), labels)
     axes.invert_yaxis()
     axes.margins(x=0.08)

@@ -50,9 +50,7 @@ def model_columns(features: FeatureFunction, rows: pd.DataFrame, spec: Features)
         try:
             data[name] = np.array([row[name] for row in columns], dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"features(): the numeric column {name} holds something else: {error}"
-            ) from error
+            raise ValueError(f"features(): the numeric column {name} holds something else: {error}") from error
     for name in spec.categorical:
         values = [row[name] for row in columns]
         if not all(isinstance(value, str) for value in values):

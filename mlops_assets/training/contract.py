@@ -71,9 +71,7 @@ def check(
     ]
     for column in contract.columns:
         if column.name not in cleaned.rows.columns:
-            findings.append(
-                _fact("column", False, 1, 0, f"cleaning returns no column {column.name}", column.name)
-            )
+            findings.append(_fact("column", False, 1, 0, f"cleaning returns no column {column.name}", column.name))
             continue
         values = cleaned.rows[column.name]
         findings.append(_clean_nulls(column, values))
@@ -110,9 +108,7 @@ def _raw_nulls(facts: RawFacts, contract: Contract) -> Iterator[Finding]:
             message = f"{name} is null in {share:.1%} of raw rows; it is optional"
             yield _fact("raw_nulls", True, share, None, message, name, severity="warning")
             continue
-        limit = (
-            contract.max_null_share if column is None else min(column.max_null_share, contract.max_null_share)
-        )
+        limit = contract.max_null_share if column is None else min(column.max_null_share, contract.max_null_share)
         message = f"{name} is null in {share:.1%} of raw rows, {limit:.1%} at most"
         yield _fact("raw_nulls", share <= limit, share, limit, message, name)
 
@@ -179,9 +175,7 @@ def _range(column: Column, values: pd.Series) -> Iterator[Finding]:
         if outside is None or limit is None:
             continue
         count = int(outside.sum())
-        message = (
-            f"{column.name} is {'under' if check_name == 'minimum' else 'over'} {limit:g} in {count:,} rows"
-        )
+        message = f"{column.name} is {'under' if check_name == 'minimum' else 'over'} {limit:g} in {count:,} rows"
         if count:
             message += f", for example {_listed([f'{v:g}' for v in numbers[outside].head(SHOWN)])}"
         yield _fact(check_name, count == 0, count, 0, message, column.name)

@@ -52,9 +52,7 @@ DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 class CsvError(ValueError):
     """A raw file can't be read as the rows it should hold; the message names file, line and column."""
 
-    def __init__(
-        self, file: str, problem: str, *, line: int | None = None, column: str | None = None
-    ) -> None:
+    def __init__(self, file: str, problem: str, *, line: int | None = None, column: str | None = None) -> None:
         super().__init__(f"{file}, line {line:,}: {problem}" if line else f"{file}: {problem}")
         self.file = file
         self.line = line

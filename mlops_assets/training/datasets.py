@@ -123,9 +123,7 @@ class DatasetVersions:
             if clean is None or cleaning is None:
                 raise DatasetError(f"{product} V{version}: no rows cleaned by {wanted} are kept")
             with self.raw_file(product, version) as path:
-                fetched = Fetched(
-                    path, record.sha256, path.stat().st_size, record.source, record.source, record.sample
-                )
+                fetched = Fetched(path, record.sha256, path.stat().st_size, record.source, record.source, record.sample)
                 self._keep_rows(product, fetched, clean(path), wanted)
         manifest = folder.at(wanted).read_json(MANIFEST)
         self._verify(folder.at(wanted), record, manifest)
@@ -142,9 +140,7 @@ class DatasetVersions:
                 with gzip.open(packed) as source, atomic_file(path) as file:
                     shutil.copyfileobj(source, file, BLOCK)
             except (StorageError, EOFError, gzip.BadGzipFile) as error:
-                raise DatasetError(
-                    f"{product} V{version}: the raw file can't be unpacked: {error}"
-                ) from error
+                raise DatasetError(f"{product} V{version}: the raw file can't be unpacked: {error}") from error
             if sha256_of(path) != record.sha256:
                 raise DatasetError(f"{product} V{version}: the raw file isn't what was registered")
             yield path
@@ -169,9 +165,7 @@ class DatasetVersions:
 
         from mlops_assets.storage.database import DatasetVersion
 
-        query = (
-            select(DatasetVersion).where(DatasetVersion.product == product).order_by(DatasetVersion.version)
-        )
+        query = select(DatasetVersion).where(DatasetVersion.product == product).order_by(DatasetVersion.version)
         with self._database.session() as session:
             return tuple(_record(row) for row in session.scalars(query))
 

@@ -72,9 +72,7 @@ class Encoder:
         effect_names = [name for name in self.categorical if name not in {table.name for table in plain}]
         levels = {name: sorted(set(full[name]) - {""}) for name in effect_names}
         base = self._base(full, plain)
-        blank = [
-            Table(n, levels[n], np.zeros((len(levels[n]) + 1, y.shape[1] + 1)), False) for n in effect_names
-        ]
+        blank = [Table(n, levels[n], np.zeros((len(levels[n]) + 1, y.shape[1] + 1)), False) for n in effect_names]
         self.tables = plain + blank
         self._name_columns(y.shape[1])
         codes = [table.codes(full[table.name].to_numpy()) for table in blank]
@@ -102,10 +100,7 @@ class Encoder:
         full = views[0][list(self.numeric)].to_numpy(dtype=np.float32)
         gaps = np.isnan(full)
         self.medians = np.array(
-            [
-                0.0 if gap.all() else np.median(column[~gap])
-                for column, gap in zip(full.T, gaps.T, strict=True)
-            ],
+            [0.0 if gap.all() else np.median(column[~gap]) for column, gap in zip(full.T, gaps.T, strict=True)],
             dtype=np.float32,
         )
         self.flagged = tuple(

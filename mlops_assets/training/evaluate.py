@@ -77,9 +77,7 @@ def evaluate(
     return Evaluation(metrics, by_segment, table)
 
 
-def evaluate_release(
-    directory: Path, product: Product, features: FeatureFunction, holdout: pd.DataFrame
-) -> Evaluation:
+def evaluate_release(directory: Path, product: Product, features: FeatureFunction, holdout: pd.DataFrame) -> Evaluation:
     """A released model on the same hold-out. Raises ReleaseError when it can't be read or needs columns that
     today's `features` no longer computes."""
     record = released.read_release(directory)
@@ -87,9 +85,7 @@ def evaluate_release(
     return evaluate(model, product, features, holdout, classes=record.get("classes", ()))
 
 
-def segment_table(
-    product: Product, answers: pd.DataFrame, column: str, classes: Sequence[object] = ()
-) -> pd.DataFrame:
+def segment_table(product: Product, answers: pd.DataFrame, column: str, classes: Sequence[object] = ()) -> pd.DataFrame:
     """One row a value of `column`, most rows first; a number with many values is cut into quarters.
 
     Regression: rows, median_ape, mae, bias, coverage. Classification: rows, accuracy, log_loss.
@@ -141,9 +137,7 @@ def _segment_scores(product: Product, part: pd.DataFrame, classes: Sequence[obje
     return result
 
 
-def _answer_table(
-    holdout: pd.DataFrame, answer: dict[str, np.ndarray], classes: Sequence[object]
-) -> pd.DataFrame:
+def _answer_table(holdout: pd.DataFrame, answer: dict[str, np.ndarray], classes: Sequence[object]) -> pd.DataFrame:
     table = holdout.reset_index(drop=True).copy()
     if "probabilities" not in answer:
         return table.assign(**answer)

@@ -102,8 +102,7 @@ def describe(
         "code_version": code_version,
         "runs": dict(runs),
         "inputs": [
-            {"name": name, "type": "string" if "string" in kind else "float"}
-            for name, kind in served.inputs.items()
+            {"name": name, "type": "string" if "string" in kind else "float"} for name, kind in served.inputs.items()
         ],
         "outputs": served.outputs,
         "target": {"column": target.column, "unit": target.unit, "decimals": target.decimals},

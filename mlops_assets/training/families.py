@@ -73,9 +73,7 @@ class Boosted:
     def _classifier(self, number: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        return HistGradientBoostingClassifier(
-            random_state=self.seed + number, early_stopping=False, **self.parameters
-        )
+        return HistGradientBoostingClassifier(random_state=self.seed + number, early_stopping=False, **self.parameters)
 
 
 def build(family: Family, parameters: Mapping[str, Any], *, task: Task, seed: int) -> Any:

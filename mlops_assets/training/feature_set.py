@@ -39,9 +39,7 @@ def build(
     keys = row_keys(rows, target=target, seed=product.search.seed)
     held = in_holdout(keys, product.search.holdout_share) if holdout is None else holdout
     if held.all() or not held.any():
-        raise ValueError(
-            f"a hold-out of {product.search.holdout_share:g} leaves a side of {len(rows)} rows empty"
-        )
+        raise ValueError(f"a hold-out of {product.search.holdout_share:g} leaves a side of {len(rows)} rows empty")
     parts = [rows.reset_index(drop=True), pd.DataFrame({KEY: keys, HOLDOUT: held})]
     for name, view in zip(VIEWS, views(features, rows, product.features), strict=False):
         parts.append(view.add_prefix(f"{name}."))

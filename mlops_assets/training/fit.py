@@ -73,9 +73,7 @@ def train(
     """
     table = feature_set.build(product, features, rows, holdout)
     found, model = search_and_fit(product, feature_set.training_set(product, table), on_trial)
-    return Trained(
-        model, found, feature_set.side(table, holdout=False), feature_set.side(table, holdout=True)
-    )
+    return Trained(model, found, feature_set.side(table, holdout=False), feature_set.side(table, holdout=True))
 
 
 def search_and_fit(

@@ -54,9 +54,7 @@ def judge(
         return _by_segment(gate, segments.get(gate.segment), beside)
     value = metrics.get(gate.metric)
     if value is None:
-        return Verdict(
-            gate, False, None, beside, f"{gate.metric} wasn't measured; there are {_listed(metrics)}"
-        )
+        return Verdict(gate, False, None, beside, f"{gate.metric} wasn't measured; there are {_listed(metrics)}")
     if gate.worse_than_production is not None:
         return _against_production(gate, value, beside)
     passed = _inside(gate, value)
@@ -74,9 +72,7 @@ def _inside(gate: Gate, value: float) -> bool:
 def _against_production(gate: Gate, value: float, production: float | None) -> Verdict:
     assert gate.worse_than_production is not None
     if production is None:
-        return Verdict(
-            gate, True, value, None, f"{gate.metric} {value:.4g}; nothing in production to compare with"
-        )
+        return Verdict(gate, True, value, None, f"{gate.metric} {value:.4g}; nothing in production to compare with")
     margin = abs(production) * gate.worse_than_production
     worst = production - margin if scores.higher_is_better(gate.metric) else production + margin
     passed = value == worst or scores.better(gate.metric, value, worst)
@@ -95,17 +91,13 @@ def _by_segment(gate: Gate, table: pd.DataFrame | None, production: float | None
     if counted.empty:
         message = f"no {gate.segment} has {gate.segment_min_rows} rows: nothing to judge"
         return Verdict(gate, True, None, production, message)
-    values = {str(row[gate.segment]): float(row[gate.metric]) for _, row in counted.iterrows()}
+    values = dict(zip(counted[gate.segment].astype(str), counted[gate.metric].astype(float), strict=True))
     outside = {name: value for name, value in values.items() if not _inside(gate, value)}
-    worst_first = sorted(
-        values, key=lambda name: values[name], reverse=not scores.higher_is_better(gate.metric)
-    )
+    worst_first = sorted(values, key=lambda name: values[name], reverse=not scores.higher_is_better(gate.metric))
     worst = values[worst_first[0]]
     shown = ", ".join(f"{name} {values[name]:.4g}" for name in worst_first[:SHOWN_SEGMENTS])
     word = f"{len(outside)} of {len(values)} outside" if outside else f"all {len(values)} within"
-    return Verdict(
-        gate, not outside, worst, production, f"{gate.metric} by {gate.segment}: {word}; worst: {shown}"
-    )
+    return Verdict(gate, not outside, worst, production, f"{gate.metric} by {gate.segment}: {word}; worst: {shown}")
 
 
 def _listed(metrics: Mapping[str, float]) -> str:

@@ -34,9 +34,7 @@ def to_onnx(model: Model) -> bytes:
     inputs = [*graph.inputs(model.encoder.numeric, TensorProto.FLOAT)]
     inputs += graph.inputs(model.encoder.categorical, TensorProto.STRING)
     matrix = _encode(graph, model.encoder)
-    outputs = (
-        _classify(graph, model, matrix) if model.task == "classification" else _regress(graph, model, matrix)
-    )
+    outputs = _classify(graph, model, matrix) if model.task == "classification" else _regress(graph, model, matrix)
     built = helper.make_graph(graph.nodes, "model", inputs, outputs, graph.constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     proto = helper.make_model(built, opset_imports=opsets, ir_version=9)

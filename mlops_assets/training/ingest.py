@@ -17,6 +17,7 @@ from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError
 from mlops_assets.training import contract, csv_file, datasets, sources
 from mlops_assets.training.contract import Finding
+from mlops_assets.training.raw_file import SourceError
 from mlops_assets.training.records import DataVersion
 from mlops_assets.training.spec import Product
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a person has to put right in the data, the source or the storage, as one message and no traceback.
-REFUSED = (sources.SourceError, csv_file.CsvError, datasets.DatasetError, StorageError)
+REFUSED = (SourceError, csv_file.CsvError, datasets.DatasetError, StorageError)
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,12 @@ def sample_generator(product: Product) -> Any:
     try:
         return importlib.import_module(f"{package}.samples.{name}").generate
     except ModuleNotFoundError as error:
-        raise sources.SourceError(
+        raise SourceError(
             f"{product.name} has no source: set source.location in its YAML, or MLOPS_{product.name.upper()}_SOURCE"
         ) from error
 
 
-def _rows_before(
-    versions: datasets.DatasetVersions, product: Product, fetched: sources.Fetched
-) -> pd.DataFrame | None:
+def _rows_before(versions: datasets.DatasetVersions, product: Product, fetched: sources.Fetched) -> pd.DataFrame | None:
     """Rows of the newest other version of the same kind; sample data says nothing about real data."""
     earlier = [
         record

@@ -16,8 +16,8 @@ from mlops_assets.storage.files import Storage
 from mlops_assets.training import code_version, feature_set
 from mlops_assets.training.fit import search_and_fit
 from mlops_assets.training.graph import to_onnx
-from mlops_assets.training.released import OnnxModel
 from mlops_assets.training.records import FeatureSet, TrainedModel
+from mlops_assets.training.released import OnnxModel
 from mlops_assets.training.search import SearchResult, Trial, plan
 from mlops_assets.training.spec import Product
 from mlops_assets.training.tracking import Tracking
@@ -60,12 +60,8 @@ def learn(
         hashes = {name: _keep(folder, name, content) for name, content in _forms(model, graph)}
         trials = trial_table(result)
         run.log_table(trials, "trials.json")
-        run.log_metrics(
-            {f"validation_{product.search.score}": result.best.score, "trials": len(result.trials)}
-        )
-        run.log_params(
-            {"family": result.best.family, **{f"best.{k}": v for k, v in result.best.params.items()}}
-        )
+        run.log_metrics({f"validation_{product.search.score}": result.best.score, "trials": len(result.trials)})
+        run.log_params({"family": result.best.family, **{f"best.{k}": v for k, v in result.best.params.items()}})
         logged = _log_model(graph, data.views[0].head(SIGNATURE_ROWS))
         active = run.active_run()
         record = TrainedModel(

@@ -113,9 +113,7 @@ def load_model(product: Product, trained: TrainedModel, storage: Storage) -> tup
     for name, sha256 in ((MODEL_PICKLE, trained.joblib_sha256), (MODEL_GRAPH, trained.onnx_sha256)):
         contents[name] = folder.read_bytes(name)
         if hashlib.sha256(contents[name]).hexdigest() != sha256:
-            raise ModelFileError(
-                f"{folder.locate(name)} isn't what the model stage wrote: its sha256 differs"
-            )
+            raise ModelFileError(f"{folder.locate(name)} isn't what the model stage wrote: its sha256 differs")
     return joblib.load(io.BytesIO(contents[MODEL_PICKLE])), contents[MODEL_GRAPH]
 
 
@@ -129,17 +127,13 @@ def production_metrics(
         return None, None
     with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
         local = Path(temporary) / "release"
-        fetch_folder(
-            storage.at(product.name, "releases", str(version)), local, manifest=released.RELEASE_FILE
-        )
+        fetch_folder(storage.at(product.name, "releases", str(version)), local, manifest=released.RELEASE_FILE)
         found = evaluate.evaluate_release(local, product, features, holdout)
     return version, found.metrics
 
 
 def _segments(product: Product) -> tuple[str, ...]:
-    categories = [
-        c.name for c in product.contract.columns if c.type == "category" and c.name != product.target.column
-    ]
+    categories = [c.name for c in product.contract.columns if c.type == "category" and c.name != product.target.column]
     return tuple(categories[:3])
 
 

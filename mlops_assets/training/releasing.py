@@ -86,9 +86,7 @@ def release(
     )
 
 
-def write_files(
-    product: Product, measured: Measured, version: int, run_id: str, storage: Storage, local: Path
-) -> None:
+def write_files(product: Product, measured: Measured, version: int, run_id: str, storage: Storage, local: Path) -> None:
     """Write the release directory: the graph, and the manifest with everything serving needs to know."""
     trained = measured.model
     dataset = trained.features.dataset

@@ -52,9 +52,7 @@ REGRESSION: dict[str, Metric] = {
 }
 
 
-def interval_scores(
-    actual: np.ndarray, estimate: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> dict[str, float]:
+def interval_scores(actual: np.ndarray, estimate: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, float]:
     """Share of actual values inside, and the median width: in target units and over the estimate."""
     width = high - low
     return {
@@ -64,9 +62,7 @@ def interval_scores(
     }
 
 
-def classification_scores(
-    actual: np.ndarray, probabilities: np.ndarray, classes: np.ndarray
-) -> dict[str, float]:
+def classification_scores(actual: np.ndarray, probabilities: np.ndarray, classes: np.ndarray) -> dict[str, float]:
     """Accuracies, macro f1 and log loss of [n, K] probabilities in the order of `classes`."""
     from sklearn.metrics import f1_score, log_loss
 
@@ -76,9 +72,7 @@ def classification_scores(
     predicted = classes[probabilities.argmax(axis=1)]
     return {
         "accuracy": float((predicted == actual).mean()),
-        "balanced_accuracy": float(
-            np.mean([(predicted[actual == name] == name).mean() for name in np.unique(actual)])
-        ),
+        "balanced_accuracy": float(np.mean([(predicted[actual == name] == name).mean() for name in np.unique(actual)])),
         "f1": float(f1_score(actual, predicted, average="macro", zero_division=0)),
         "log_loss": float(log_loss(actual, probabilities, labels=list(classes))),
     }

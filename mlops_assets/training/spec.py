@@ -156,11 +156,7 @@ class Gate(Spec):
         """The asset check's name: `<metric>_gate`, with what makes it differ from the metric's other gates."""
         if self.segment is not None:
             return f"{self.metric}_by_{self.segment}_gate"
-        return (
-            f"{self.metric}_vs_production_gate"
-            if self.worse_than_production is not None
-            else f"{self.metric}_gate"
-        )
+        return f"{self.metric}_vs_production_gate" if self.worse_than_production is not None else f"{self.metric}_gate"
 
 
 class Vocabulary(Spec):
@@ -201,6 +197,7 @@ class Product(Spec):
     gates: tuple[Gate, ...]
     serving: Serving | None = None
     schedule: str = "0 3 * * 1"
+    run_timeout_seconds: int = Field(default=3600, ge=60)
     parity_tolerance: float = Field(default=1e-4, gt=0)
 
     @model_validator(mode="after")

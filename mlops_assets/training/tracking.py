@@ -10,12 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
-
-if TYPE_CHECKING:
-    from dagster_mlflow.resources import MlFlow
 
 PRODUCTION_ALIAS = "champion"
 CANDIDATE_ALIAS = "challenger"
@@ -30,8 +27,11 @@ class Tracking:
     @contextmanager
     def run(
         self, experiment: str, context: dg.AssetExecutionContext, tags: Mapping[str, str] | None = None
-    ) -> Iterator[MlFlow]:
-        """The MLflow run of this Dagster run, open while the stage works; ends FINISHED, or FAILED on an error."""
+    ) -> Iterator[Any]:
+        """The MLflow run of this Dagster run, open while the stage works; ends FINISHED, or FAILED on an error.
+
+        Yields dagster-mlflow's `MlFlow`, which has every function of the `mlflow` module as an attribute.
+        """
         from dagster_mlflow.resources import MlFlow
 
         described = SimpleNamespace(
@@ -45,7 +45,7 @@ class Tracking:
                 "extra_tags": dict(tags or {}),
             },
         )
-        tracker = MlFlow(described)
+        tracker: Any = MlFlow(described)  # type: ignore[no-untyped-call]
         try:
             yield tracker
         except BaseException:

@@ -16,6 +16,7 @@ from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError, s3_filesystem
 from mlops_assets.training import sources
 from mlops_assets.training.datasets import DatasetVersions
+from mlops_assets.training.raw_file import SourceError
 from mlops_assets.training.spec import Product
 
 # A file that is still being copied changes within seconds.
@@ -39,19 +40,17 @@ def look(product: Product, location: str, cursor: str | None, database: Database
     shown = sources.redacted(location)
     try:
         outside = fingerprint(location)
-    except (sources.SourceError, StorageError) as error:
+    except (SourceError, StorageError) as error:
         return Seen(None, cursor, str(error))
     if outside is None:
         return Seen(None, cursor, f"{shown} is being written to; looking again")
     if outside == cursor:
         return Seen(None, cursor, f"{shown} is unchanged")
-    limited = product.source.model_copy(
-        update={"timeout_seconds": min(product.source.timeout_seconds, FETCH_SECONDS)}
-    )
+    limited = product.source.model_copy(update={"timeout_seconds": min(product.source.timeout_seconds, FETCH_SECONDS)})
     try:
         with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
             sha256 = sources.fetch(limited, Path(folder), location).sha256
-    except (sources.SourceError, StorageError) as error:
+    except (SourceError, StorageError) as error:
         return Seen(None, cursor, str(error))
     for record in DatasetVersions(database, Storage(tempfile.gettempdir())).list(product.name):
         if record.sha256 == sha256:
@@ -73,7 +72,7 @@ def fingerprint(location: str) -> str | None:
     try:
         state = path.stat()
     except OSError as error:
-        raise sources.SourceError(f"{path}: {error.strerror or error}") from error
+        raise SourceError(f"{path}: {error.strerror or error}") from error
     if time.time() - state.st_mtime < SETTLED_SECONDS:
         return None
     return f"{location} {state.st_ino} {state.st_size} {state.st_mtime_ns}"
@@ -86,7 +85,7 @@ def _of_url(location: str) -> str:
         answer = httpx.head(location, timeout=ASK_SECONDS, follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         shown = sources.redacted(location)
-        raise sources.SourceError(f"{shown}: can't be reached: {type(error).__name__}") from None
+        raise SourceError(f"{shown}: can't be reached: {type(error).__name__}") from None
     told = [answer.headers.get(name, "") for name in ("etag", "last-modified", "content-length")]
     # A server that tells nothing is fetched at each look; its content decides.
     return " ".join([sources.redacted(location), *told]) if any(told) else f"{location} {time.time_ns()}"
@@ -98,5 +97,5 @@ def _of_object(location: str) -> str:
     try:
         info = s3_filesystem({}).info(location)
     except (OSError, BotoCoreError, ClientError) as error:
-        raise sources.SourceError(f"{sources.redacted(location)}: can't be looked at: {error}") from error
+        raise SourceError(f"{sources.redacted(location)}: can't be looked at: {error}") from error
     return f"{location} {info.get('ETag', '')} {info.get('size', '')} {info.get('LastModified', '')}"

@@ -70,9 +70,7 @@ def prepare(folder: Path, rows: int = 4000) -> Prepared:
     from mlops_assets.training.spec import Candidate
 
     product = next(p for p in declared_products() if p.name == "house_prices")
-    search = product.search.model_copy(
-        update={"candidates": (Candidate(family="boosting"),), "folds": 2, "workers": 1}
-    )
+    search = product.search.model_copy(update={"candidates": (Candidate(family="boosting"),), "folds": 2, "workers": 1})
     product = product.model_copy(update={"search": search})
     canonical = house_prices.clean(generate(rows, 1)).rows
     trained = fit.train(product, house_prices.features, canonical)
@@ -136,9 +134,7 @@ def _environment(prepared: Prepared, folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def server(
-    command: list[str], environment: dict[str, str], port: int, request: dict[str, Any]
-) -> Iterator[int]:
+def server(command: list[str], environment: dict[str, str], port: int, request: dict[str, Any]) -> Iterator[int]:
     """A started server that answers the request; its process id. It is stopped with all its children."""
     process = subprocess.Popen(command, env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:
@@ -201,9 +197,7 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         script.write_text(SCRIPT % json.dumps(prepared.request))
         ports = _free_ports()
         pids = {
-            name: running.enter_context(
-                server(command, _environment(prepared, folder), ports[name], prepared.request)
-            )
+            name: running.enter_context(server(command, _environment(prepared, folder), ports[name], prepared.request))
             for name, command in _commands(ports).items()
         }
         for port in ports.values():
@@ -253,9 +247,7 @@ def show(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        "server", "requests/s", "p50 ms", "p99 ms", "of plain FastAPI", "memory MB", title="One worker"
-    )
+    table = Table("server", "requests/s", "p50 ms", "p99 ms", "of plain FastAPI", "memory MB", title="One worker")
     plain = result["medians"][PLAIN]["requests_per_second"]
     for name, row in result["medians"].items():
         share = row["requests_per_second"] / plain
@@ -265,9 +257,7 @@ def show(result: dict[str, Any]) -> None:
         )  # fmt: skip
     console = Console()
     console.print(table)
-    console.print(
-        {"ratios": result["ratios"], "floors": result["floors"], "floors_met": result["floors_met"]}
-    )
+    console.print({"ratios": result["ratios"], "floors": result["floors"], "floors_met": result["floors_met"]})
 
 
 def main() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import pandas as pd  # noqa: TID253 (this process exists to use it)
+import pandas as pd
 from flask import Flask, request
 
 from mlops_assets.products.house_prices import Request, features

@@ -59,9 +59,7 @@ class Installation:
     def ok(self, *arguments: str, **more: str) -> str:
         """The same, which must succeed; its output."""
         done = self.run(*arguments, **more)
-        assert done.returncode == 0, (
-            f"mlops {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}{self.logs()}"
-        )
+        assert done.returncode == 0, f"mlops {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}{self.logs()}"
         return done.stdout
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

@@ -77,9 +77,7 @@ def test_the_contract_of_the_service(running: Installation) -> None:
     names = httpx.get(f"{running.service}/api/get_location_names", timeout=10).json()["locations"]
     assert len(names) > 100
     assert names == sorted(names)
-    form = httpx.post(
-        f"{running.service}/api/predict_home_price", data={**REQUEST, "location": names[0]}, timeout=10
-    )
+    form = httpx.post(f"{running.service}/api/predict_home_price", data={**REQUEST, "location": names[0]}, timeout=10)
     assert form.status_code == 200
     bad = httpx.post(f"{running.service}/api/predict_home_price", json={**REQUEST, "bath": 0}, timeout=10)
     assert bad.status_code == 422
@@ -102,9 +100,7 @@ def test_the_contract_of_the_service(running: Installation) -> None:
 def test_a_killed_program_comes_back(running: Installation, name: str) -> None:
     first = _pid(running, name)
     os.kill(first, signal.SIGKILL)
-    wait_until(
-        lambda: _pid(running, name) not in (0, first), 60, lambda: running.ok("status") + running.logs()
-    )
+    wait_until(lambda: _pid(running, name) not in (0, first), 60, lambda: running.ok("status") + running.logs())
     wait_until(
         lambda: running.run("doctor").returncode == 0,
         90,

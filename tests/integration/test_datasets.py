@@ -38,16 +38,12 @@ def cleaned(text: str) -> Cleaned:
     return Cleaned(rows, dropped={"duplicate": 2}, handled={"size_in_rk": 1})
 
 
-def register(
-    versions: DatasetVersions, folder: Path, text: str, cleaning: str = "aaa", product: str = "houses"
-):
+def register(versions: DatasetVersions, folder: Path, text: str, cleaning: str = "aaa", product: str = "houses"):
     record, new = versions.register(product, arrived(folder, text), cleaned(text), cleaning=cleaning)
     return record.version, new
 
 
-def test_new_content_is_the_next_version_and_old_content_the_old_one(
-    versions: DatasetVersions, tmp_path: Path
-) -> None:
+def test_new_content_is_the_next_version_and_old_content_the_old_one(versions: DatasetVersions, tmp_path: Path) -> None:
     assert versions.latest("houses") is None
     assert register(versions, tmp_path, "1") == (1, True)
     assert register(versions, tmp_path, "2") == (2, True)
@@ -87,9 +83,7 @@ def test_the_sample_flag_is_kept(versions: DatasetVersions, tmp_path: Path) -> N
     assert versions.load("houses", 1).manifest["sample"] is True
 
 
-def test_eight_runs_at_once_with_the_same_content_get_one_version(
-    versions: DatasetVersions, tmp_path: Path
-) -> None:
+def test_eight_runs_at_once_with_the_same_content_get_one_version(versions: DatasetVersions, tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda n: register(versions, tmp_path / str(n), "1"), range(8)))
     assert [version for version, _ in results] == [1] * 8
@@ -201,9 +195,7 @@ def test_new_cleaning_code_reads_an_old_version_anew_and_makes_no_new_one(
         versions.load("houses", 1, cleaning="ddd")
 
 
-def test_rows_of_the_first_cleaning_are_never_made_by_other_code(
-    versions: DatasetVersions, tmp_path: Path
-) -> None:
+def test_rows_of_the_first_cleaning_are_never_made_by_other_code(versions: DatasetVersions, tmp_path: Path) -> None:
     register(versions, tmp_path, "1", cleaning="aaa")
     for file in (tmp_path / "root").rglob("aaa/*"):
         file.unlink()

@@ -18,9 +18,7 @@ PRODUCT = "house_prices"
 def ledger(database: Database) -> Ledger:
     with database.session() as session, session.begin():
         session.add(
-            DatasetVersion(
-                product=PRODUCT, version=1, sha256="0" * 64, rows=1, uri="u", source="s", sample=False
-            )
+            DatasetVersion(product=PRODUCT, version=1, sha256="0" * 64, rows=1, uri="u", source="s", sample=False)
         )
     return Ledger(database)
 
@@ -81,9 +79,7 @@ def test_going_back_by_hand_leaves_the_candidate_where_it_is(ledger: Ledger) -> 
     ("version", "reason", "said"),
     [(None, "x", "no candidate"), (1, "x", "already"), (9, "x", "no release 9"), (1, "  ", "reason")],
 )
-def test_an_impossible_promotion_changes_nothing(
-    ledger: Ledger, version: int | None, reason: str, said: str
-) -> None:
+def test_an_impossible_promotion_changes_nothing(ledger: Ledger, version: int | None, reason: str, said: str) -> None:
     released(ledger, "a")
     before = ledger.state(PRODUCT)
     with pytest.raises(LedgerError, match=said):
@@ -136,9 +132,7 @@ def test_of_twenty_promotions_at_once_one_wins(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("statement", ["UPDATE mlops.ledger SET reason = 'x'", "DELETE FROM mlops.ledger"])
-def test_the_database_itself_refuses_to_rewrite_a_decision(
-    ledger: Ledger, database: Database, statement: str
-) -> None:
+def test_the_database_itself_refuses_to_rewrite_a_decision(ledger: Ledger, database: Database, statement: str) -> None:
     released(ledger, "a")
     with pytest.raises(DBAPIError, match="append-only"), database.engine.begin() as connection:
         connection.execute(text(statement))
@@ -147,11 +141,7 @@ def test_the_database_itself_refuses_to_rewrite_a_decision(
 
 def test_two_products_do_not_touch_each_other(ledger: Ledger, database: Database) -> None:
     with database.session() as session, session.begin():
-        session.add(
-            DatasetVersion(
-                product="other", version=1, sha256="1" * 64, rows=1, uri="", source="", sample=True
-            )
-        )
+        session.add(DatasetVersion(product="other", version=1, sha256="1" * 64, rows=1, uri="", source="", sample=True))
     released(ledger, "a")
     assert ledger.reserve("other", "a", 1) == 1
     assert ledger.state("other").production is None

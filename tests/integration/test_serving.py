@@ -339,9 +339,7 @@ class Declared:
 
     route: str = "predict_price"
     answer: str = "price"
-    vocabularies: tuple[VocabularyRoute, ...] = (
-        VocabularyRoute(route="get_towns", column="town", key="towns"),
-    )
+    vocabularies: tuple[VocabularyRoute, ...] = (VocabularyRoute(route="get_towns", column="town", key="towns"),)
     batch_limit: int = 2
 
 

@@ -34,9 +34,7 @@ def test_slots_of_products_never_share_a_port() -> None:
     ("name", "value"),
     [("MLOPS_PORT_OFFSET", "-1"), ("MLOPS_PORT_OFFSET", "many"), ("MLOPS_DAGSTER_PORT", "70000")],
 )
-def test_a_bad_value_is_refused_with_the_variables_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_a_bad_value_is_refused_with_the_variables_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         load()

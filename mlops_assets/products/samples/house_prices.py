@@ -176,9 +176,7 @@ def _listings(draws: Draws, rows: int) -> dict[str, list[str | None]]:
         "availability": _availability(draws, rows),
         "location": _locations(draws, [town.locations[i] for i in location]),
         "size": _sizes(draws, bhk, kind),
-        "society": [
-            _name(SOCIETY_NAMES + s) if n else None for s, n in zip(society.tolist(), named, strict=True)
-        ],
+        "society": [_name(SOCIETY_NAMES + s) if n else None for s, n in zip(society.tolist(), named, strict=True)],
         "total_sqft": _areas(draws, sqft),
         "bath": _with_gaps(draws, [str(n) for n in bath], 73),
         "balcony": [str(n - 1) if n else None for n in balcony],
@@ -233,9 +231,7 @@ def _availability(draws: Draws, rows: int) -> list[str | None]:
     year = draws.pick(np.array([w for _, w in YEARS]), rows)
     month = draws.pick(np.array([1] * len(MONTHS)), rows)
     said = ("Ready To Move", "Immediate Possession")
-    return [
-        said[s] if s < 2 else f"{YEARS[y][0]}-{MONTHS[m]}" for s, y, m in zip(state, year, month, strict=True)
-    ]
+    return [said[s] if s < 2 else f"{YEARS[y][0]}-{MONTHS[m]}" for s, y, m in zip(state, year, month, strict=True)]
 
 
 def _locations(draws: Draws, names: list[str]) -> list[str | None]:

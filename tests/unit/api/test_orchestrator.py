@@ -84,9 +84,7 @@ def test_a_run_that_never_ends_is_given_up() -> None:
     def answer(body: dict[str, Any]) -> Any:
         if "Status" in body["query"]:
             return {"runOrError": {"__typename": "Run", "status": "STARTED"}}
-        return {
-            "logsForRun": {"__typename": "EventConnection", "cursor": "c", "hasMore": False, "events": []}
-        }
+        return {"logsForRun": {"__typename": "EventConnection", "cursor": "c", "hasMore": False, "events": []}}
 
     with pytest.raises(OrchestratorError, match="hasn't finished"):
         list(client(answer).follow("r1", timeout_seconds=0.0, pause_seconds=0.0))

@@ -59,7 +59,5 @@ def metrics(settings: ServingSettings, tmp_path: Path) -> Metrics:
 
 
 @pytest.fixture
-def client(
-    settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics
-) -> AsgiClient:
+def client(settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics) -> AsgiClient:
     return AsgiClient(create_app(settings, functions, served, metrics))

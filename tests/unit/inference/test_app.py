@@ -328,11 +328,7 @@ fuzzing = hypothesis_settings(
 
 
 @fuzzing
-@given(
-    change=st.dictionaries(
-        st.sampled_from(["area", "rooms", "town", "floor", "other"]), JSON_VALUES, max_size=4
-    )
-)
+@given(change=st.dictionaries(st.sampled_from(["area", "rooms", "town", "floor", "other"]), JSON_VALUES, max_size=4))
 def test_any_values_are_answered_or_named(client: AsgiClient, change: dict[str, Any]) -> None:
     answer = client.post(ROUTE, content=json.dumps({**HOME, **change}), headers=JSON)
     if answer.status_code == 200:

@@ -102,9 +102,7 @@ def test_no_role_unloads_and_is_remembered(metrics: Metrics) -> None:
     assert scene.step(ONE) == 1
 
 
-def test_broken_release_leaves_the_old_one_and_is_told_once(
-    metrics: Metrics, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_release_leaves_the_old_one_and_is_told_once(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(ONE, metrics)
     scene.step()
     scene.shelf.broken[2] = ReleaseError("its hash is wrong")

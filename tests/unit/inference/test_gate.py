@@ -12,9 +12,7 @@ from inference.settings import ServingSettings
 from tests.unit.inference.asgi_client import AsgiClient
 
 
-def test_more_posts_than_allowed_get_503_and_the_rest_their_answer(
-    settings: ServingSettings, metrics: Metrics
-) -> None:
+def test_more_posts_than_allowed_get_503_and_the_rest_their_answer(settings: ServingSettings, metrics: Metrics) -> None:
     async def scene() -> tuple[list[int], list[int], str, int]:
         let_go = asyncio.Event()
 

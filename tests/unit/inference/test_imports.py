@@ -14,9 +14,7 @@ NEVER = {"dagster", "mlflow", "sklearn", "pandas", "pickle5", "evidently", "sqla
 def imported_after(statement: str) -> set[str]:
     """Top-level packages in a fresh interpreter after `statement`."""
     code = f"{statement}\nimport sys; print('\\n'.join(m.partition('.')[0] for m in sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 

@@ -24,9 +24,7 @@ def test_answers_are_the_exporters(model: Model, functions: ProductFunctions) ->
     found = model.estimate([functions.request.model_validate(home) for home in homes])
     for home, estimate in zip(homes, found, strict=True):
         wanted = expected(home, 0.1)
-        assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
-            tuple(wanted.values()), rel=1e-5
-        )
+        assert (estimate.value, estimate.low, estimate.high) == pytest.approx(tuple(wanted.values()), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,7 @@ def again(tmp_path: Path, functions: ProductFunctions) -> ModelStore:
     return ModelStore(tmp_path / "cache", PRODUCT, functions, keep=3)
 
 
-def test_second_opening_needs_no_storage(
-    store: ModelStore, tmp_path: Path, functions: ProductFunctions
-) -> None:
+def test_second_opening_needs_no_storage(store: ModelStore, tmp_path: Path, functions: ProductFunctions) -> None:
     role = published(tmp_path, 1)
     store.open(role)
     store.remember(role)
@@ -121,9 +119,7 @@ def test_publication_that_was_killed_is_refused(store: ModelStore, tmp_path: Pat
         store.open(role)
 
 
-def test_no_role_means_nothing_to_reopen(
-    store: ModelStore, tmp_path: Path, functions: ProductFunctions
-) -> None:
+def test_no_role_means_nothing_to_reopen(store: ModelStore, tmp_path: Path, functions: ProductFunctions) -> None:
     assert store.reopen() is None
     role = published(tmp_path, 1)
     store.open(role)
@@ -134,9 +130,7 @@ def test_no_role_means_nothing_to_reopen(
     assert again(tmp_path, functions).open(role).version == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"product": "tiny_homes", "kept": [{"digest": "../../x"}]}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"product": "tiny_homes", "kept": [{"digest": "../../x"}]}'])
 def test_unreadable_pointer_is_no_pointer(
     store: ModelStore, tmp_path: Path, functions: ProductFunctions, text: str
 ) -> None:
@@ -146,9 +140,7 @@ def test_unreadable_pointer_is_no_pointer(
     assert store.open(published(tmp_path, 1)).version == 1
 
 
-def test_pointer_of_another_product_is_ignored(
-    store: ModelStore, tmp_path: Path, functions: ProductFunctions
-) -> None:
+def test_pointer_of_another_product_is_ignored(store: ModelStore, tmp_path: Path, functions: ProductFunctions) -> None:
     role = published(tmp_path, 1)
     store.open(role)
     store.remember(role)

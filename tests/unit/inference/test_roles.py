@@ -32,9 +32,7 @@ def test_closed_port_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     began = time.monotonic()
-    roles = PostgresRoles(
-        f"postgresql://u:hidden@127.0.0.1:{port}/db", "homes", "candidate", limit_seconds=30
-    )
+    roles = PostgresRoles(f"postgresql://u:hidden@127.0.0.1:{port}/db", "homes", "candidate", limit_seconds=30)
     with pytest.raises(RolesError) as caught:
         roles.current()
     assert "hidden" not in str(caught.value)

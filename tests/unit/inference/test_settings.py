@@ -57,14 +57,10 @@ def test_bad_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value:
         ServingSettings()
 
 
-def test_file_of_a_bento_is_enough_and_the_environment_wins(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_file_of_a_bento_is_enough_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "inference").mkdir()
     monkeypatch.setattr(inference.settings, "__file__", str(tmp_path / "inference" / "settings.py"))
-    (tmp_path / SERVING_FILE).write_text(
-        json.dumps({"product": "homes", "route": "predict", "pinned": "release"})
-    )
+    (tmp_path / SERVING_FILE).write_text(json.dumps({"product": "homes", "route": "predict", "pinned": "release"}))
     assert ServingSettings().pinned == tmp_path / "release"
     give(monkeypatch, ROUTE="estimate")
     assert ServingSettings().route == "estimate"

@@ -58,9 +58,7 @@ def test_area_in_every_notation(text: str, sqft: float) -> None:
     assert cleaned_one(total_sqft=text)["total_sqft"] == pytest.approx(sqft, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "text", ["-1200", "1200 sq ft", "1e3", "nan", "inf", "1200 - ", "12,00", "Acres", "1 - 2 - 3"]
-)
+@pytest.mark.parametrize("text", ["-1200", "1200 sq ft", "1e3", "nan", "inf", "1200 - ", "12,00", "Acres", "1 - 2 - 3"])
 def test_unreadable_area_drops_the_row_under_that_reason(text: str) -> None:
     assert hp.clean(raw({"total_sqft": text})).dropped == {"total_sqft_unreadable": 1}
 
@@ -200,9 +198,7 @@ def test_form_texts_and_blanks_are_understood() -> None:
 
 
 def test_every_canonical_row_is_a_valid_request() -> None:
-    frame = raw(
-        {}, {"society": None, "balcony": None}, {"availability": "Immediate Possession", "balcony": "21"}
-    )
+    frame = raw({}, {"society": None, "balcony": None}, {"availability": "Immediate Possession", "balcony": "21"})
     for row in hp.clean(frame).rows.astype(object).to_dict("records"):
         row.pop("price")
         hp.Request.model_validate({k: v for k, v in row.items() if not pd.isna(v)})

@@ -282,9 +282,7 @@ def test_links_and_lacking_manifests_are_refused(storage: Storage, tmp_path: Pat
         publish_folder(local, storage, manifest="release.json")
 
 
-def test_a_fetch_that_fails_leaves_no_folder(
-    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fetch_that_fails_leaves_no_folder(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_folder(release(tmp_path / "local"), storage, manifest="release.json")
 
     def lost(self: Storage, name: str, into: Path) -> None:

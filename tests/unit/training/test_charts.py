@@ -35,9 +35,7 @@ def pixels(png: bytes) -> int:
 
 def answers(values: list[float], estimates: list[float]) -> pd.DataFrame:
     kinds: list[object] = ["a", "b $x_1$", None, "a very long segment name that goes on and on"]
-    return pd.DataFrame(
-        {"value": values, "estimate": estimates, "kind": [kinds[i % 4] for i in range(len(values))]}
-    )
+    return pd.DataFrame({"value": values, "estimate": estimates, "kind": [kinds[i % 4] for i in range(len(values))]})
 
 
 VALUES = list(np.linspace(10, 900, 40))
@@ -99,7 +97,5 @@ def test_drawing_leaves_no_pyplot_behind() -> None:
         "charts.predicted_vs_actual(pd.DataFrame({'v': [1.0, 2.0], 'estimate': [1.0, 3.0]}), 'v');"
         "print('matplotlib.pyplot' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "False"

@@ -136,9 +136,7 @@ def test_numbers_of_any_kind_pass_the_type(dtype: str) -> None:
     rows = frame(price=pd.Series(range(1, 101)).astype(dtype))
     assert found("type", "price", rows=rows).passed
     assert found("maximum", "price", rows=rows).passed
-    assert not found(
-        "maximum", "price", rows=rows, by=contract(PRICE.model_copy(update={"maximum": 99}))
-    ).passed
+    assert not found("maximum", "price", rows=rows, by=contract(PRICE.model_copy(update={"maximum": 99}))).passed
 
 
 def test_a_number_among_categories_fails_the_type() -> None:
@@ -190,9 +188,7 @@ def test_unseen_values_of_an_optional_category_only_warn() -> None:
 def test_without_a_version_before_nothing_is_unseen() -> None:
     assert "unseen" not in {f.check for f in check(facts(), Cleaned(frame()), contract())}
     # A column that the version before didn't have can't be compared either.
-    assert "unseen" not in {
-        f.check for f in check(facts(), Cleaned(frame()), contract(PLACE), frame()[["price"]])
-    }
+    assert "unseen" not in {f.check for f in check(facts(), Cleaned(frame()), contract(PLACE), frame()[["price"]])}
 
 
 def test_a_column_that_cleaning_does_not_return_blocks() -> None:

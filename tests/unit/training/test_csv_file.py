@@ -97,9 +97,7 @@ def test_one_row_is_a_file(tmp_path: Path) -> None:
         ("\ufeff  <html><body>Log in", "an HTML page"),
     ],
 )
-def test_what_is_no_csv_is_told_as_what_it_seems_to_be(
-    tmp_path: Path, content: str | bytes, told: str
-) -> None:
+def test_what_is_no_csv_is_told_as_what_it_seems_to_be(tmp_path: Path, content: str | bytes, told: str) -> None:
     assert told in str(refused(tmp_path, content))
 
 

@@ -34,9 +34,7 @@ def declared(target: str, family: str, **changes: object) -> Product:
     return made_data.product(target, search=made_data.search(candidate, score=score), **changes)
 
 
-def trained(
-    target: str = "value", family: str = "boosting", **changes: object
-) -> tuple[Product, fit.Trained, bytes]:
+def trained(target: str = "value", family: str = "boosting", **changes: object) -> tuple[Product, fit.Trained, bytes]:
     product = declared(target, family, **changes)
     result = fit.train(product, made_data.features, made_data.sample(target))
     return product, result, export.to_onnx(result.model)
@@ -63,9 +61,7 @@ def test_unknown_categories_and_missing_numbers_answer_alike_too() -> None:
 def test_an_untransformed_target_and_one_without_optional_fields() -> None:
     features = {"numeric": ["log_size"], "categorical": ["place"]}
     target = {"column": "value", "transform": "none"}
-    product = Product.model_validate(
-        {**made_data.product().model_dump(), "features": features, "target": target}
-    )
+    product = Product.model_validate({**made_data.product().model_dump(), "features": features, "target": target})
     result = fit.train(product, made_data.features, made_data.sample())
     graph = export.to_onnx(result.model)
     assert export.parity(result.model, graph, frames(product, result.holdout_rows)) < 1e-4
@@ -107,9 +103,7 @@ def test_parity_sees_an_answer_that_is_not_a_number() -> None:
     for item in proto.graph.initializer:
         if item.name.startswith("medians"):
             item.CopyFrom(onnx.numpy_helper.from_array(np.full((1, 2), np.nan, dtype=np.float32), item.name))
-    assert (
-        export.parity(result.model, proto.SerializeToString(), frames(product, result.holdout_rows)) == np.inf
-    )
+    assert export.parity(result.model, proto.SerializeToString(), frames(product, result.holdout_rows)) == np.inf
 
 
 def test_a_threshold_between_neighbouring_floats_decides_as_the_double_did() -> None:

@@ -10,9 +10,7 @@ from mlops_assets.training.gates import judge
 from mlops_assets.training.spec import Gate
 
 
-@pytest.mark.parametrize(
-    ("value", "passed"), [(0.76, False), (0.77, True), (0.80, True), (0.83, True), (0.84, False)]
-)
+@pytest.mark.parametrize(("value", "passed"), [(0.76, False), (0.77, True), (0.80, True), (0.83, True), (0.84, False)])
 def test_a_band_includes_its_ends(value: float, passed: bool) -> None:
     verdict = judge(Gate(metric="coverage", minimum=0.77, maximum=0.83), {"coverage": value}, {}, None)
     assert verdict.passed is passed

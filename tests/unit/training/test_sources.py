@@ -48,9 +48,7 @@ def test_the_override_wins(raw: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [gzip.compress(ROWS), gzip.compress(ROWS[:7]) + gzip.compress(ROWS[7:])])
-def test_gzip_is_the_same_content_whatever_its_name_and_members(
-    raw: Path, tmp_path: Path, packed: bytes
-) -> None:
+def test_gzip_is_the_same_content_whatever_its_name_and_members(raw: Path, tmp_path: Path, packed: bytes) -> None:
     plain = fetch(Source(location=str(raw)), tmp_path / "out")
     raw.write_bytes(packed)
     unpacked = fetch(Source(location=str(raw)), tmp_path / "out2")

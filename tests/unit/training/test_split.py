@@ -67,9 +67,7 @@ def test_a_key_is_the_same_in_another_process() -> None:
         "import pandas as pd; from mlops_assets.training.split import row_keys;"
         "print(row_keys(pd.DataFrame({'a': ['x'], 'value': [1]}), target='value', seed=7)[0])"
     )
-    there = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     here = row_keys(pd.DataFrame({"a": ["x"], "value": [1]}), target="value", seed=7)[0]
     assert int(there.stdout) == int(here)
 
