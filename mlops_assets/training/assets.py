@@ -57,6 +57,16 @@ def _counts(counts: dict[str, int]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n".join(rows) if counts else "none")
 
 
+def _beside(measured: Measured) -> str:
+    """Every metric next to production's on the same rows."""
+    production = measured.production_metrics or {}
+    rows = ["| metric | this model | production |", "|---|---|---|"]
+    for name, value in sorted(measured.metrics.items()):
+        beside = f"{production[name]:.4g}" if name in production else ""
+        rows.append(f"| {name} | {value:.4g} | {beside} |")
+    return "\n".join(rows)
+
+
 def dataset_asset(product: Product) -> dg.AssetsDefinition:
     """The product's raw file, cleaned, checked against its contract and kept as a numbered version."""
     asset_key = key(product, "dataset")
@@ -215,11 +225,11 @@ def metrics_asset(product: Product) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             value=found.record,
             metadata={
-                **{name: value for name, value in found.record.metrics.items() if name in found.headline},
-                "all_metrics": dg.MetadataValue.json(found.record.metrics),
+                **{name: round(found.record.metrics[name], 4) for name in found.headline},
                 "production_release": found.record.production_version or 0,
-                **segments,
                 **{name: dg.MetadataValue.md(image) for name, image in found.images.items()},
+                **segments,
+                "beside_production": dg.MetadataValue.md(_beside(found.record)),
                 "charts": dg.MetadataValue.json(found.chart_files),
             },
             check_results=results,

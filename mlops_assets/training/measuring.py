@@ -95,7 +95,7 @@ def measure(
         record=record,
         evaluation=evaluation,
         verdicts=verdicts,
-        headline=_headline(product),
+        headline=tuple(name for name in _headline(product) if name in evaluation.metrics),
         images={name: _inline(drawn[name]) for name in INLINE if name in drawn},
         chart_files={name: folder.locate(f"{name}.png") for name in drawn},
     )
