@@ -74,7 +74,7 @@ def measure(
         functions.features,
         holdout,
         train_rows=train_rows,
-        segments=_segments(product),
+        segments=segments(product),
         classes=list(model.scale.classes),
     )
     version, production = production_metrics(product, functions.features, holdout, database, storage)
@@ -86,7 +86,7 @@ def measure(
         production_metrics=production,
         parity=export.parity(model, graph, views(functions.features, holdout, product.features)),
     )
-    drawn = _draw(product, model, functions.features, holdout, evaluation)
+    drawn = draw(product, model, functions.features, holdout, evaluation)
     folder = storage.at(product.name, "charts", context.run.run_id)
     for name, image in drawn.items():
         folder.write_bytes(f"{name}.png", image)
@@ -132,7 +132,7 @@ def production_metrics(
     return version, found.metrics
 
 
-def _segments(product: Product) -> tuple[str, ...]:
+def segments(product: Product) -> tuple[str, ...]:
     categories = [c.name for c in product.contract.columns if c.type == "category" and c.name != product.target.column]
     return tuple(categories[:3])
 
@@ -143,7 +143,7 @@ def _headline(product: Product) -> tuple[str, ...]:
     return ("median_ape", "mae", "coverage", "r2", "median_ape_required_only", "mae_required_only")
 
 
-def _draw(
+def draw(
     product: Product, model: Model, features: Any, holdout: pd.DataFrame, evaluation: evaluate.Evaluation
 ) -> dict[str, bytes]:
     """The charts of a finished model as PNG, by name."""

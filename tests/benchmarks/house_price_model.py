@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from mlops_assets.products import house_prices
 from mlops_assets.training import evaluate, export, fit
+from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.columns import model_columns, views
 from mlops_assets.training.released import OnnxModel
 from mlops_assets.training.spec import Product
@@ -38,50 +38,10 @@ GOALS = (
     ("parity", "<=", 1e-4),
 )
 
-PRODUCT = """
-name: house_prices
-title: House prices in Bengaluru
-functions: mlops_assets.products.house_prices
-owner: team:pricing
-contract:
-  raw_columns: [area_type, availability, location, size, society, total_sqft, bath, balcony, price]
-  columns:
-    - {name: total_sqft, type: number, minimum: 300, maximum: 10000}
-target: {column: price, unit: lakh INR, decimals: 2, transform: log}
-features:
-  numeric: [log_area, bhk, bath, log_area_per_bhk, bath_per_bhk, balcony, ready, possession_year]
-  categorical: [area_type, location_area, location, society, location_society]
-  optional: [area_type, availability, balcony, society]
-search:
-  score: median_ape
-  folds: 5
-  holdout_share: 0.2
-  seed: 42
-  workers: 2
-  timeout_seconds: 300
-  candidates:
-    - {family: linear}
-    - {family: ridge, grid: {alpha: [30]}}
-    - {family: lasso, grid: {alpha: [0.001]}}
-    - {family: tree, grid: {min_samples_leaf: [10], max_leaf_nodes: [300]}}
-    - {family: forest, grid: {n_estimators: [30], max_leaf_nodes: [300]}}
-    - {family: boosting, grid: {loss: [absolute_error], max_iter: [200], learning_rate: [0.1]}}
-    - family: ensemble
-      grid:
-        losses: [[absolute_error]]
-        seeds: [2]
-        max_iter: [150]
-        learning_rate: [0.12]
-        max_leaf_nodes: [47]
-        max_features: [0.5]
-interval: {low: 0.1, high: 0.9}
-gates: []
-"""
-
 
 def product() -> Product:
     """The declaration whose figures are measured here."""
-    return Product.model_validate(yaml.safe_load(PRODUCT))
+    return next(p for p in declared_products() if p.name == "house_prices")
 
 
 def real_rows() -> Any:
