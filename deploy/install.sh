@@ -39,7 +39,7 @@ install_project() {
     return 0
   fi
   echo "Installing packages into .venv (once; a minute or two)…"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+  .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile \
     --constraint deploy/constraints.txt --editable ".$extras" || return 1
   echo "Compiling them, so that no process has to…"
   # Some packages ship files for other Python versions; that those don't compile is no failure.

@@ -64,6 +64,7 @@ def answer_models(answer: str) -> tuple[type[BaseModel], type[BaseModel]]:
         response_time_ms=(float, ...),
         model_version=(int, ...),
         variant=(str, ...),
+        sample_data=(bool | None, Field(default=None, description="True: learnt from generated rows, not real ones")),
         notes=(list[str] | None, Field(default=None, description="What the estimate does not rest on")),
     )
     batch = create_model("Predictions", predictions=(list[single | RowError], ...))

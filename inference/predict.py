@@ -98,6 +98,8 @@ class Predictor:
         answer["response_time_ms"] = round((perf_counter() - began) * 1e3, 3)
         answer["model_version"] = model.version
         answer["variant"] = self._settings.variant
+        if model.manifest.dataset.sample:
+            answer["sample_data"] = True
         if estimate.notes:
             answer["notes"] = estimate.notes
         return answer

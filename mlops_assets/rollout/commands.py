@@ -69,4 +69,5 @@ def _release(ledger: Ledger, product: str, version: int | None, labels: dict[int
         return "[dim]none[/]"
     release = ledger.release(product, version)
     names = " ".join(labels.get(version, []))
-    return f"release {version} [dim]({names}) data V{release.dataset_version}, run {release.run_id}[/]"
+    sample = ", sample data" if (release.manifest or {}).get("dataset", {}).get("sample") else ""
+    return f"release {version} [dim]({names}) data V{release.dataset_version}{sample}, run {release.run_id}[/]"

@@ -16,7 +16,7 @@ from mlops_assets.training.columns import FeatureFunction
 from mlops_assets.training.encoder import Encoder
 from mlops_assets.training.interval import ResidualInterval, fit_interval
 from mlops_assets.training.search import SearchResult, TrainingSet, Trial, search
-from mlops_assets.training.spec import Interval, Product
+from mlops_assets.training.spec import Candidate, Interval, Product
 from mlops_assets.training.target import TargetScale
 from mlops_assets.training.threads import one_thread
 
@@ -81,21 +81,44 @@ def search_and_fit(
 ) -> tuple[SearchResult, Model]:
     """The search's result, and its winner fitted on all training rows, with the interval of a regression."""
     found = search(data, product.search, on_trial)
-    interval = (product.interval or Interval()) if product.task == "regression" else None
-    return found, fit_model(data, found, seed=product.search.seed, interval=interval)
+    if product.task == "classification":
+        return found, fit_model(data, found.best, seed=product.search.seed)
+    interval = product.interval or Interval()
+    errors = data.scale.forward(data.target) - np.stack(_out_of_fold(product, data, found, interval.folds))
+    model = fit_model(data, found.best, seed=product.search.seed, interval=interval, errors=errors.reshape(-1))
+    return found, model
 
 
-def fit_model(data: TrainingSet, found: SearchResult, *, seed: int, interval: Interval | None) -> Model:
-    """The winner of the search on all training rows; the interval from its out-of-fold residuals."""
+def _out_of_fold(product: Product, data: TrainingSet, found: SearchResult, count: int) -> tuple[np.ndarray, ...]:
+    """The winner's out-of-fold predictions, view by view, from as many folds as the interval asks for."""
+    if count == product.search.folds:
+        return found.out_of_fold
+    grid = {name: [value] for name, value in found.best.params.items()}
+    winner = Candidate.model_validate({"family": found.best.family, "grid": grid})
+    again = product.search.model_copy(update={"candidates": (winner,), "folds": count})
+    return search(data, again).out_of_fold
+
+
+def fit_model(
+    data: TrainingSet,
+    best: Trial,
+    *,
+    seed: int,
+    interval: Interval | None = None,
+    errors: np.ndarray | None = None,
+) -> Model:
+    """The winner of the search on all training rows.
+
+    With `interval`, `errors` are its out-of-fold errors on the model's scale, one view after the other.
+    """
     encoder = Encoder(data.numeric, data.categorical)
     matrices = encoder.fit(data.views, data.scale.for_encoder(data.target), data.keys)
     matrix = np.vstack(matrices)
     target = np.tile(data.scale.forward(data.target), len(matrices))
-    predictor = families.build(found.best.family, found.best.params, task=data.task, seed=seed)
+    predictor = families.build(best.family, best.params, task=data.task, seed=seed)
     band = None
     with one_thread():
         predictor.fit(matrix, target)
-        if interval is not None:
-            residuals = target - np.concatenate(found.out_of_fold)
-            band = fit_interval(matrix, residuals, np.tile(data.keys, len(matrices)), interval, seed)
+        if interval is not None and errors is not None:
+            band = fit_interval(matrix, errors, np.tile(data.keys, len(matrices)), interval, seed)
     return Model(encoder, predictor, data.scale, data.task, band)

@@ -44,6 +44,7 @@ def test_json_answer_has_every_promised_key(client: AsgiClient) -> None:
         "unit": "coins",
         "model_version": 3,
         "variant": "candidate",
+        "sample_data": True,
     }
 
 
