@@ -175,7 +175,11 @@ class Supervisor:
 
         def connect_with_limit() -> Any:
             connection = connect()
-            connection.connect()
+            try:
+                connection.connect()
+            except OSError:
+                connection.sock.close()
+                raise
             connection.sock.settimeout(CALL_SECONDS)
             return connection
 
