@@ -82,11 +82,17 @@ class RunEvent:
 
 
 class Orchestrator:
-    """Dagster behind its webserver. Opens no connection until it is used."""
+    """Dagster behind its webserver. Opens no connection until it is used; `with` closes what it opened."""
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url
         self.client = httpx.Client(base_url=url, timeout=CALL_SECONDS, transport=transport)
+
+    def __enter__(self) -> Orchestrator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
 
     def query(self, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run a GraphQL document and return its data.

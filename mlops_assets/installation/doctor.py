@@ -117,10 +117,10 @@ def _storage(settings: Settings) -> Answer:
 
 
 def _dagster(settings: Settings) -> Answer:
-    orchestrator = Orchestrator(settings.dagster_url)
     try:
-        problems = orchestrator.location_problems()
-        silent = [d["daemonType"] for d in orchestrator.daemons() if d["required"] and not d["healthy"]]
+        with Orchestrator(settings.dagster_url) as orchestrator:
+            problems = orchestrator.location_problems()
+            silent = [d["daemonType"] for d in orchestrator.daemons() if d["required"] and not d["healthy"]]
     except OrchestratorError as error:
         return Answer(False, str(error), "mlops logs webserver")
     if problems:

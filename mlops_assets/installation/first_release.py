@@ -40,10 +40,9 @@ def train_if_needed(settings: Settings, ledger: Ledger, product: Product, report
     """Train and release the product's first model unless production has one. Returns whether it trained."""
     if product.serving is None or ledger.state(product.name).production is not None:
         return False
-    orchestrator = Orchestrator(settings.dagster_url)
-    _wait_for_location(orchestrator)
     job = f"{product.name}_train"
-    with report.step(f"Train {product.title}"):
+    with report.step(f"Train {product.title}"), Orchestrator(settings.dagster_url) as orchestrator:
+        _wait_for_location(orchestrator)
         active = orchestrator.active_runs(job)
         run_id = active[0] if active else orchestrator.launch(job, tags={"mlops/trigger": "up"})
         page = f"{settings.dagster_url}/runs/{run_id}"
@@ -104,8 +103,7 @@ def _problem(event: RunEvent) -> list[str]:
 def _wait_for_location(orchestrator: Orchestrator) -> None:
     give_up = time.monotonic() + LOCATION_SECONDS
     while problems := orchestrator.location_problems():
-        failed = {name: text for name, text in problems.items() if text != "still loading"}
-        if time.monotonic() > give_up or (failed and time.monotonic() > give_up - LOCATION_SECONDS / 2):
+        if time.monotonic() > give_up:
             raise OrchestratorError("; ".join(f"code location {n}: {t}" for n, t in problems.items()))
         time.sleep(0.2)
 

@@ -88,10 +88,19 @@ class Ledger:
             session.add(Release(product=product, version=newest + 1, run_id=run_id, dataset_version=dataset_version))
             return newest + 1
 
-    def publish(self, product: str, version: int, uri: str, manifest: dict[str, Any], actor: str) -> State:
+    def publish(
+        self,
+        product: str,
+        version: int,
+        uri: str,
+        manifest: dict[str, Any],
+        actor: str,
+        compared_with: int | None = None,
+    ) -> State:
         """Make a reserved release serve: as production if there is none, else as candidate. One transaction.
 
-        Publishing a release again changes nothing.
+        Publishing a release again changes nothing. `compared_with` is the production that its gates saw, which
+        another run may have replaced since.
         """
         with self.database.session() as session, session.begin():
             _lock(session, product)
@@ -107,7 +116,8 @@ class Ledger:
                 event, reason = Event.FIRST_RELEASE, "first release of the product"
                 after = State(product, before.seq + 1, production=version)
             else:
-                event, reason = Event.CANDIDATE, f"passed its gates against production {before.production}"
+                beside = f"production {compared_with}" if compared_with else "no production to compare with"
+                event, reason = Event.CANDIDATE, f"passed its gates beside {beside}"
                 after = State(product, before.seq + 1, before.production, candidate=version)
             _append(session, after, event, actor, reason, {"replaced_candidate": before.candidate})
             return after

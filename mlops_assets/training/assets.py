@@ -225,7 +225,7 @@ def metrics_asset(product: Product) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             value=found.record,
             metadata={
-                **{name: round(found.record.metrics[name], 4) for name in found.headline},
+                **{name: checks.shown(round(found.record.metrics[name], 4)) for name in found.headline},
                 "production_release": found.record.production_version or 0,
                 **{name: dg.MetadataValue.md(image) for name, image in found.images.items()},
                 **segments,

@@ -6,6 +6,7 @@ the rules: `contract` and `gates` decide. Every declared check always gets a res
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,11 @@ def contract_results(
     for finding in findings:
         name = WHOLE_FILE.get(finding.check, f"{finding.column}_contract")
         by_check.setdefault(name, []).append(finding)
-    for spec in specs:
+    declared = list(specs)
+    lost = by_check.keys() - {spec.name for spec in declared}
+    if lost:
+        raise ValueError(f"findings belong to checks that aren't declared: {', '.join(sorted(lost))}")
+    for spec in declared:
         found = by_check.get(spec.name, [])
         failed = [f for f in found if not f.passed]
         error = any(f.severity == "error" for f in failed)
@@ -92,8 +97,8 @@ def gate_results(asset: dg.AssetKey, verdicts: Iterable[Verdict]) -> Iterator[dg
     for verdict in verdicts:
         metadata: dict[str, Any] = {"limit": verdict.limit}
         if verdict.value is not None:
-            metadata["value"] = verdict.value
-        metadata["production"] = "none yet" if verdict.production is None else verdict.production
+            metadata["value"] = shown(verdict.value)
+        metadata["production"] = "none yet" if verdict.production is None else shown(verdict.production)
         yield dg.AssetCheckResult(
             check_name=verdict.gate.name,
             asset_key=asset,
@@ -104,6 +109,11 @@ def gate_results(asset: dg.AssetKey, verdicts: Iterable[Verdict]) -> Iterator[dg
         )
 
 
+def shown(value: float) -> float | str:
+    """A number as metadata; NaN and infinity as words, for GraphQL's Float refuses them."""
+    return value if math.isfinite(value) else str(value)
+
+
 def parity_result(asset: dg.AssetKey, parity: float, tolerance: float, rows: int) -> dg.AssetCheckResult:
     """Whether the served graph answers as the fitted model does, on every hold-out row."""
     return dg.AssetCheckResult(
@@ -112,5 +122,5 @@ def parity_result(asset: dg.AssetKey, parity: float, tolerance: float, rows: int
         passed=parity <= tolerance,
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"largest relative difference {parity:.2g} over {rows:,} rows, {tolerance:g} at most",
-        metadata={"value": parity, "limit": f"≤ {tolerance:g}", "rows": rows},
+        metadata={"value": shown(parity), "limit": f"≤ {tolerance:g}", "rows": rows},
     )

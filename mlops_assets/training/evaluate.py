@@ -77,11 +77,13 @@ def evaluate(
     return Evaluation(metrics, by_segment, table)
 
 
-def evaluate_release(directory: Path, product: Product, features: FeatureFunction, holdout: pd.DataFrame) -> Evaluation:
+def evaluate_release(
+    directory: Path, product: Product, features: FeatureFunction, holdout: pd.DataFrame, *, shown: str | None = None
+) -> Evaluation:
     """A released model on the same hold-out. Raises ReleaseError when it can't be read or needs columns that
-    today's `features` no longer computes."""
-    record = released.read_release(directory)
-    model = released.load(directory)
+    today's `features` no longer computes; it names `shown` instead of a temporary directory."""
+    record = released.read_release(directory, shown=shown)
+    model = released.load(directory, shown=shown)
     return evaluate(model, product, features, holdout, classes=record.get("classes", ()))
 
 

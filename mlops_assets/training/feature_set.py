@@ -6,11 +6,15 @@ how columns come about (`columns`) and how rows are divided (`split`).
 
 from __future__ import annotations
 
+import hashlib
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_assets.storage.files import Storage
 from mlops_assets.training.columns import FeatureFunction, views
+from mlops_assets.training.records import FeatureSet
 from mlops_assets.training.search import TrainingSet
 from mlops_assets.training.spec import Product
 from mlops_assets.training.split import in_holdout, row_keys
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
 
 KEY, HOLDOUT = "split.key", "split.holdout"
 VIEWS = ("full", "required_only")
+
+
+class FeatureSetError(RuntimeError):
+    """A kept feature table isn't what the features stage wrote."""
 
 
 def build(
@@ -44,6 +52,17 @@ def build(
     for name, view in zip(VIEWS, views(features, rows, product.features), strict=False):
         parts.append(view.add_prefix(f"{name}."))
     return pd.concat(parts, axis=1)
+
+
+def read(product: Product, record: FeatureSet, storage: Storage) -> pd.DataFrame:
+    """The table of a features record. Raises FeatureSetError when the file isn't the one that was written."""
+    import pandas as pd
+
+    folder = storage.at(product.name, "features")
+    content = folder.read_bytes(record.file)
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        raise FeatureSetError(f"{folder.locate(record.file)} isn't what the features stage wrote: its sha256 differs")
+    return pd.read_parquet(io.BytesIO(content))
 
 
 def side(table: pd.DataFrame, *, holdout: bool) -> pd.DataFrame:

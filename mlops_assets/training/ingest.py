@@ -81,6 +81,8 @@ def sample_generator(product: Product) -> Any:
     try:
         return importlib.import_module(f"{package}.samples.{name}").generate
     except ModuleNotFoundError as error:
+        if error.name not in (f"{package}.samples", f"{package}.samples.{name}"):
+            raise
         raise SourceError(
             f"{product.name} has no source: set source.location in its YAML, or MLOPS_{product.name.upper()}_SOURCE"
         ) from error

@@ -48,7 +48,7 @@ def learn(
     context: dg.AssetExecutionContext,
 ) -> Learned:
     """Search and fit on the training side, convert to ONNX, keep both forms, and log the run to MLflow."""
-    table = storage.at(product.name, "features").read_parquet(features.file)
+    table = feature_set.read(product, features, storage)
     data = feature_set.training_set(product, table)
     code = code_version.code_version(product.functions)
     tags = _tags(product, features, code)

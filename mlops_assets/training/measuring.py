@@ -19,7 +19,7 @@ import dagster as dg
 
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.storage.database import Database
-from mlops_assets.storage.files import Storage
+from mlops_assets.storage.files import Storage, StorageError
 from mlops_assets.storage.folders import fetch_folder
 from mlops_assets.training import charts, evaluate, export, feature_set, gates, released
 from mlops_assets.training.columns import views
@@ -28,7 +28,7 @@ from mlops_assets.training.importance import permutation_importance
 from mlops_assets.training.learning import MODEL_GRAPH, MODEL_PICKLE
 from mlops_assets.training.records import Measured, TrainedModel
 from mlops_assets.training.spec import Product
-from mlops_assets.training.tracking import Tracking
+from mlops_assets.training.tracking import DAGSTER_RUN_TAG, Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def measure(
 ) -> Found:
     """Measure a trained model once, on rows that it never saw, and judge it by the product's gates."""
     functions = importlib.import_module(product.functions)
-    table = storage.at(product.name, "features").read_parquet(trained.features.file)
+    table = feature_set.read(product, trained.features, storage)
     train_rows, holdout = feature_set.side(table, holdout=False), feature_set.side(table, holdout=True)
     model, graph = load_model(product, trained, storage)
     served = released.OnnxModel(graph)
@@ -120,15 +120,25 @@ def load_model(product: Product, trained: TrainedModel, storage: Storage) -> tup
 def production_metrics(
     product: Product, features: Any, holdout: pd.DataFrame, database: Database, storage: Storage
 ) -> tuple[int | None, dict[str, float] | None]:
-    """What production's release reaches on the same rows; (None, None) when nothing is in production."""
+    """What production's release reaches on the same rows; (None, None) when nothing is in production.
+
+    Raises ModelFileError when production's files aren't whole: unseen, a worse model would pass.
+    """
     ledger = Ledger(database)
     version = ledger.state(product.name).production
     if version is None:
         return None, None
     with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
         local = Path(temporary) / "release"
-        fetch_folder(storage.at(product.name, "releases", str(version)), local, manifest=released.RELEASE_FILE)
-        found = evaluate.evaluate_release(local, product, features, holdout)
+        folder = storage.at(product.name, "releases", str(version))
+        try:
+            fetch_folder(folder, local, manifest=released.RELEASE_FILE)
+            found = evaluate.evaluate_release(local, product, features, holdout, shown=folder.url)
+        except (released.ReleaseError, StorageError) as error:
+            raise ModelFileError(
+                f"production's release {version} of {product.name} can't be compared with: {error}; "
+                "restore its files, or promote another release"
+            ) from error
     return version, found.metrics
 
 
@@ -176,8 +186,9 @@ def _track(
     context: dg.AssetExecutionContext,
 ) -> None:
     failed = [v.gate.name for v in verdicts if not v.passed]
-    tags = {"gates": f"failed: {', '.join(failed)}" if failed else "passed"}
-    with tracking.run(product.name, context, tags) as run:
+    # A re-executed Dagster run goes on in the MLflow run of the model, which keeps the id of the run that made it.
+    tags = {"gates": f"failed: {', '.join(failed)}" if failed else "passed", DAGSTER_RUN_TAG: trained.folder}
+    with tracking.run(product.name, context, tags, resume=trained.mlflow_run_id) as run:
         run.log_metrics({**record.metrics, "onnx_parity": record.parity})
         with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
             for name, image in drawn.items():

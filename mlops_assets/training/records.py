@@ -5,7 +5,13 @@ Add a field here when a later stage needs a fact of an earlier one. Keep out the
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import math
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+# JSON has no word for NaN and infinity; written as text they are read back as what they are.
+Number = Annotated[float, PlainSerializer(lambda v: v if math.isfinite(v) else str(v), when_used="json")]
 
 
 class Record(BaseModel):
@@ -45,7 +51,7 @@ class TrainedModel(Record):
     family: str
     params: dict[str, object]
     score: str
-    validation: float
+    validation: Number
     mlflow_run_id: str
     mlflow_model_uri: str
     code_version: str
@@ -55,10 +61,10 @@ class Measured(Record):
     """The hold-out's metrics of a trained model, measured on the graph that will serve, and production's."""
 
     model: TrainedModel
-    metrics: dict[str, float]
+    metrics: dict[str, Number]
     production_version: int | None
-    production_metrics: dict[str, float] | None
-    parity: float
+    production_metrics: dict[str, Number] | None
+    parity: Number
 
 
 class Released(Record):

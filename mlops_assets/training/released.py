@@ -59,30 +59,34 @@ class OnnxModel:
         return dict(zip(self.outputs, self._session.run(None, dict(feed)), strict=True))
 
 
-def read_release(directory: Path) -> dict[str, Any]:
-    """The release record, once each file's hash is checked. Raises ReleaseError naming the file at fault."""
-    record_path = directory / RELEASE_FILE
+def read_release(directory: Path, *, shown: str | None = None) -> dict[str, Any]:
+    """The release record, once each file's hash is checked. Raises ReleaseError naming the file at fault.
+
+    `shown` stands for the directory in errors: where the files of a temporary copy really lie.
+    """
+    place = shown or str(directory)
+    record_path, shown_path = directory / RELEASE_FILE, f"{place}/{RELEASE_FILE}"
     try:
         record = json.loads(record_path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ReleaseError(f"{record_path} doesn't exist: not a release, or half-written") from None
+        raise ReleaseError(f"{shown_path} doesn't exist: not a release, or half-written") from None
     except ValueError as error:
-        raise ReleaseError(f"{record_path} isn't JSON: {error}") from error
+        raise ReleaseError(f"{shown_path} isn't JSON: {error}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ReleaseError(f"{record_path}: format is not {FORMAT}")
+        raise ReleaseError(f"{shown_path}: format is not {FORMAT}")
     for name, facts in record["files"].items():
         if Path(name).name != name:
-            raise ReleaseError(f"{record_path}: {name!r} is not a plain file name")
+            raise ReleaseError(f"{shown_path}: {name!r} is not a plain file name")
         try:
             content = (directory / name).read_bytes()
         except FileNotFoundError:
-            raise ReleaseError(f"{directory / name} doesn't exist") from None
+            raise ReleaseError(f"{place}/{name} doesn't exist") from None
         if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-            raise ReleaseError(f"{directory / name} isn't the file that was released: its sha256 differs")
+            raise ReleaseError(f"{place}/{name} isn't the file that was released: its sha256 differs")
     return record
 
 
-def load(directory: Path) -> OnnxModel:
+def load(directory: Path, *, shown: str | None = None) -> OnnxModel:
     """The model of a release directory, checked by `read_release`."""
-    read_release(directory)
+    read_release(directory, shown=shown)
     return OnnxModel((directory / MODEL_FILE).read_bytes())

@@ -17,7 +17,7 @@ from mlops_assets.rollout.ledger import Ledger, State
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from mlops_assets.storage.folders import publish_folder
+from mlops_assets.storage.folders import fetch_folder, publish_folder
 from mlops_assets.training import export, feature_set, measuring
 from mlops_assets.training.records import Measured, Released
 from mlops_assets.training.released import RELEASE_FILE, read_release
@@ -51,16 +51,19 @@ def release(
     ledger = Ledger(database)
     trained = measured.model
     dataset = trained.features.dataset
-    # A step that is tried again, or a run re-executed from a failure, gets its own number back.
-    run_id = context.run.root_run_id or context.run.run_id
-    version = ledger.reserve(product.name, run_id, dataset.version)
+    # A model has one number, however often its release is tried, by whichever run; a new model has a new one.
+    version = ledger.reserve(product.name, trained.folder, dataset.version)
     folder = storage.at(product.name, "releases", str(version))
     bento_home = settings.home / "bentos"
     with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
         local = Path(temporary) / "release"
-        write_files(product, measured, version, context.run.run_id, storage, local)
-        publish_folder(local, folder, manifest=RELEASE_FILE)
-        manifest = read_release(local)
+        if folder.exists(RELEASE_FILE):
+            # An earlier try came this far. What is published never changes, and holds that try's time.
+            fetch_folder(folder, local, manifest=RELEASE_FILE)
+        else:
+            write_files(product, measured, version, context.run.run_id, storage, local)
+            publish_folder(local, folder, manifest=RELEASE_FILE)
+        manifest = read_release(local, shown=folder.url)
         bento = build_bento(product, local, bento_home)
     registered = tracking.register(
         product.name,
@@ -69,8 +72,8 @@ def release(
         {"release": str(version), "dagster_run_id": context.run.run_id, "bento": bento},
     )
     manifest |= {"bento": bento, "mlflow_version": registered}
-    state = ledger.publish(product.name, version, folder.url, manifest, ACTOR)
-    align_aliases(ledger, tracking, product.name, state)
+    ledger.publish(product.name, version, folder.url, manifest, ACTOR, measured.production_version)
+    state = align_aliases(ledger, tracking, product.name)
     return Done(
         record=Released(
             product=product.name,
@@ -91,7 +94,7 @@ def write_files(product: Product, measured: Measured, version: int, run_id: str,
     trained = measured.model
     dataset = trained.features.dataset
     functions = importlib.import_module(product.functions)
-    table = storage.at(product.name, "features").read_parquet(trained.features.file)
+    table = feature_set.read(product, trained.features, storage)
     model, graph = measuring.load_model(product, trained, storage)
     record = export.describe(
         product,
@@ -122,13 +125,18 @@ def build_bento(product: Product, local: Path, home: Path) -> str:
     return build(local, product.serving, home)
 
 
-def align_aliases(ledger: Ledger, tracking: Tracking, product: str, state: State) -> None:
-    """Point the registry's aliases at the registered models of production and candidate."""
-    versions = {}
-    for role, number in (("production", state.production), ("candidate", state.candidate)):
-        manifest = (ledger.release(product, number).manifest or {}) if number is not None else {}
-        versions[role] = manifest.get("mlflow_version")
-    tracking.align_aliases(product, versions["production"], versions["candidate"])
+def align_aliases(ledger: Ledger, tracking: Tracking, product: str) -> State:
+    """Point the registry's aliases at the registered models of production and candidate; the state they show."""
+    while True:
+        state = ledger.state(product)
+        versions = {}
+        for role, number in (("production", state.production), ("candidate", state.candidate)):
+            manifest = (ledger.release(product, number).manifest or {}) if number is not None else {}
+            versions[role] = manifest.get("mlflow_version")
+        tracking.align_aliases(product, versions["production"], versions["candidate"])
+        # Another run may have decided meanwhile and been overwritten with what was true before.
+        if ledger.state(product).seq == state.seq:
+            return state
 
 
 def _role(state: State, version: int) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -225,8 +227,17 @@ _folds: _Folds | None = None
 
 
 def _start_worker(data: TrainingSet, spec: Search) -> None:
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
     one_thread()
     _prepare(data, spec)
+
+
+def _end_with_parent() -> None:
+    """A run that was killed stops no workers, and they would wait for its next task for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _prepare(data: TrainingSet, spec: Search) -> None:

@@ -182,7 +182,7 @@ async def _receive_http(location: str, raw: RawFile) -> None:
         headers={"Accept-Encoding": "identity"},
     )
     try:
-        with _urls_kept_out_of_logs():
+        with urls_kept_out_of_logs():
             async with client, client.stream("GET", url.copy_with(userinfo=b""), auth=auth) as answer:
                 _check_answer(answer, raw)
                 async for block in answer.aiter_raw():
@@ -213,7 +213,7 @@ def _check_answer(answer: httpx.Response, raw: RawFile) -> None:
 
 
 @contextmanager
-def _urls_kept_out_of_logs() -> Iterator[None]:
+def urls_kept_out_of_logs() -> Iterator[None]:
     """httpx logs every URL, redirects included, with its query; httpcore logs the headers of every answer."""
     loggers = [logging.getLogger(name) for name in ("httpx", "httpcore.http11", "httpcore.http2")]
     for logger in loggers:

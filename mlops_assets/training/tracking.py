@@ -16,6 +16,8 @@ import dagster as dg
 
 PRODUCTION_ALIAS = "champion"
 CANDIDATE_ALIAS = "challenger"
+# Set by dagster-mlflow: which Dagster run an MLflow run belongs to.
+DAGSTER_RUN_TAG = "dagster_run_id"
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,15 @@ class Tracking:
 
     @contextmanager
     def run(
-        self, experiment: str, context: dg.AssetExecutionContext, tags: Mapping[str, str] | None = None
+        self,
+        experiment: str,
+        context: dg.AssetExecutionContext,
+        tags: Mapping[str, str] | None = None,
+        resume: str | None = None,
     ) -> Iterator[Any]:
         """The MLflow run of this Dagster run, open while the stage works; ends FINISHED, or FAILED on an error.
+
+        `resume` is the MLflow run to go on in, if it isn't this Dagster run's own.
 
         Yields dagster-mlflow's `MlFlow`, which has every function of the `mlflow` module as an attribute.
         """
@@ -42,6 +50,7 @@ class Tracking:
             resource_config={
                 "mlflow_tracking_uri": self.url,
                 "experiment_name": experiment,
+                "mlflow_run_id": resume,
                 "extra_tags": dict(tags or {}),
             },
         )

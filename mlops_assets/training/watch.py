@@ -10,6 +10,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mlops_assets.storage.database import Database
@@ -18,6 +19,9 @@ from mlops_assets.training import sources
 from mlops_assets.training.datasets import DatasetVersions
 from mlops_assets.training.raw_file import SourceError
 from mlops_assets.training.spec import Product
+
+if TYPE_CHECKING:
+    import httpx
 
 # A file that is still being copied changes within seconds.
 SETTLED_SECONDS = 3.0
@@ -73,22 +77,36 @@ def fingerprint(location: str) -> str | None:
         state = path.stat()
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
-    if time.time() - state.st_mtime < SETTLED_SECONDS:
+    # A time in the future comes from another clock and says nothing about writing.
+    if 0 <= time.time() - state.st_mtime < SETTLED_SECONDS:
         return None
     return f"{location} {state.st_ino} {state.st_size} {state.st_mtime_ns}"
 
 
 def _of_url(location: str) -> str:
+    import fsspec.asyn
+    import httpx
+    from fsspec.exceptions import FSTimeoutError
+
+    shown = sources.redacted(location)
+    try:
+        with sources.urls_kept_out_of_logs():
+            # A limit for each read doesn't end an answer that drips.
+            headers = fsspec.asyn.sync(fsspec.asyn.get_loop(), _ask, location, timeout=ASK_SECONDS)
+    except FSTimeoutError:
+        raise SourceError(f"{shown}: no whole answer after {ASK_SECONDS:g} s", transient=True) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SourceError(f"{shown}: can't be reached: {type(error).__name__}") from None
+    told = [headers.get(name, "") for name in ("etag", "last-modified", "content-length")]
+    # A server that tells nothing is fetched at each look; its content decides.
+    return " ".join([shown, *told]) if any(told) else f"{shown} {time.time_ns()}"
+
+
+async def _ask(location: str) -> httpx.Headers:
     import httpx
 
-    try:
-        answer = httpx.head(location, timeout=ASK_SECONDS, follow_redirects=True)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        shown = sources.redacted(location)
-        raise SourceError(f"{shown}: can't be reached: {type(error).__name__}") from None
-    told = [answer.headers.get(name, "") for name in ("etag", "last-modified", "content-length")]
-    # A server that tells nothing is fetched at each look; its content decides.
-    return " ".join([sources.redacted(location), *told]) if any(told) else f"{location} {time.time_ns()}"
+    async with httpx.AsyncClient(timeout=ASK_SECONDS, follow_redirects=True) as client:
+        return (await client.head(location)).headers
 
 
 def _of_object(location: str) -> str:

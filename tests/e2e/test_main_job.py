@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from mlops_assets.api.orchestrator import Orchestrator
+from mlops_assets.api.orchestrator import FINISHED, Orchestrator
 from tests.e2e.installation import Installation, installation
 from tests.servers import wait_until
 
@@ -141,10 +141,10 @@ def _answers(made: Installation) -> bool:
 
 def test_a_promotion_reaches_the_service_and_no_request_fails(running: Installation) -> None:
     served = version(running)
-    orchestrator = Orchestrator(running.settings.dagster_url)
-    run = orchestrator.launch("house_prices_train")
-    wait_until(lambda: orchestrator.status(run) in ("SUCCESS", "FAILURE", "CANCELED"), 240)
-    assert orchestrator.status(run) == "SUCCESS", running.logs()
+    with Orchestrator(running.settings.dagster_url) as orchestrator:
+        run = orchestrator.launch("house_prices_train")
+        wait_until(lambda: orchestrator.status(run) in FINISHED, 240)
+        assert orchestrator.status(run) == "SUCCESS", running.logs()
     assert version(running) == served, "a candidate served before anybody promoted it"
 
     stop, failed, versions = threading.Event(), [], []
