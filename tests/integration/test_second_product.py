@@ -158,11 +158,9 @@ def test_a_bad_file_is_named_and_production_stays(
 def _load(defs: Path) -> subprocess.CompletedProcess[str]:
     """Load a project's definitions in a fresh interpreter."""
     code = (
-        "import json, pathlib, dagster as dg\n"
-        "from mlops_assets.resources import shared_resources\n"
-        f"declared = dg.load_from_defs_folder(path_within_project=pathlib.Path({str(defs.parent)!r}))\n"
-        "found = dg.Definitions.merge(declared, dg.Definitions(resources=shared_resources()))\n"
-        "graph = found.get_repository_def().asset_graph\n"
+        "import json, pathlib\n"
+        "from mlops_assets.definitions import load\n"
+        f"graph = load(pathlib.Path({str(defs)!r})).get_repository_def().asset_graph\n"
         "print(json.dumps(sorted(k.to_user_string() for k in graph.get_all_asset_keys())))"
     )
     environment = {**os.environ, "PYTHONPATH": f"{defs.parent.parent}:{PROJECT}"}
