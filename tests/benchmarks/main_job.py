@@ -13,9 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -80,8 +82,12 @@ def memory(made: Installation) -> tuple[float, float]:
     """
     found = {p.pid: p for p in made.processes()}
     found |= {child.pid: child for p in list(found.values()) for child in p.children(recursive=True)}
-    sizes = [p.memory_full_info() for p in found.values()]
-    return sum(s.rss for s in sizes) / 2**20, sum(s.pss for s in sizes) / 2**20
+    resident = proportional = 0
+    for process in found.values():
+        with suppress(psutil.NoSuchProcess):
+            size = process.memory_full_info()
+            resident, proportional = resident + size.rss, proportional + size.pss
+    return resident / 2**20, proportional / 2**20
 
 
 def graphs(made: Installation, file: Path) -> tuple[float, float]:

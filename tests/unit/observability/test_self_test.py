@@ -11,7 +11,7 @@ from mlops_assets.observability.component import SELF_TEST_JOB
 
 
 def run() -> dg.ExecuteInProcessResult:
-    return defs().get_job_def(SELF_TEST_JOB).execute_in_process(raise_on_error=False)
+    return defs().resolve_job_def(SELF_TEST_JOB).execute_in_process(raise_on_error=False)
 
 
 def test_the_job_succeeds_and_its_gate_passes() -> None:
