@@ -6,6 +6,7 @@ its own, so two runs at once never read each other's half. Keep out the files th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -29,7 +30,7 @@ class ReferenceIOManager(dg.IOManager):
         self._folder(context.asset_key).write_json(f"{context.run_id}.json", obj.model_dump(mode="json"))
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The upstream record of this run, else of the run it repeats, else the newest."""
+        """The upstream record of this run, else of the runs that it repeats, else the newest."""
         folder = self._folder(context.asset_key)
         record_type = context.dagster_type.typing_type
         for run_id in self._runs(context):
@@ -39,11 +40,14 @@ class ReferenceIOManager(dg.IOManager):
                 continue
         raise dg.Failure(f"{context.asset_key.to_user_string()} hasn't been materialized yet; materialize it first")
 
-    def _runs(self, context: dg.InputContext) -> list[str]:
-        run = context.step_context.dagster_run
-        runs = [run.run_id, run.parent_run_id]
+    def _runs(self, context: dg.InputContext) -> Iterator[str]:
+        run: dg.DagsterRun | None = context.step_context.dagster_run
+        while run is not None:
+            yield run.run_id
+            run = context.instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
         newest = context.instance.get_latest_materialization_event(context.asset_key)
-        return [r for r in [*runs, newest.run_id if newest else None] if r]
+        if newest is not None:
+            yield newest.run_id
 
     def _folder(self, key: dg.AssetKey) -> Storage:
         return self.storage.at("references", *key.path)
