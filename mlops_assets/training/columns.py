@@ -21,7 +21,10 @@ FeatureFunction = Callable[[Mapping[str, Any]], Mapping[str, float | str]]
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain Python dicts, where every kind of null is None."""
-    return rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[return-value]
+    # The stubs don't know that None is a value to put in.
+    cells: Any = rows.astype(object)
+    found: list[dict[str, Any]] = cells.where(rows.notna(), None).to_dict("records")
+    return found
 
 
 def hidden(rows: pd.DataFrame, optional: Sequence[str]) -> pd.DataFrame:
