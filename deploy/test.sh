@@ -30,7 +30,7 @@ run_tests() {
 case "$tier" in
   all)
     static_checks
-    .venv/bin/python -m pytest tests "$@"
+    .venv/bin/python -m pytest tests/unit tests/integration tests/e2e "$@"
     ;;
   fast)
     static_checks
