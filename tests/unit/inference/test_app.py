@@ -293,6 +293,8 @@ def test_metrics_count_answers(client: AsgiClient) -> None:
 
 
 def test_docs_need_nothing_from_outside(client: AsgiClient) -> None:
+    root = client.get("/")
+    assert (root.status_code, root.headers["location"]) == (307, "docs")
     page = client.get("/docs").text
     assert "http://" not in page
     assert "https://" not in page
