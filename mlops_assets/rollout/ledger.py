@@ -1,46 +1,40 @@
-"""The release ledger: which release is production, which is candidate, since when, by whom and why.
+"""The release ledger: which release is production, which is candidate, where its rollout stands, by whom and why.
 
 Every decision is one appended row that holds the whole state after it; the newest row is the truth, all else
-follows it. Add an event here when a new kind of decision exists. Keep out how decisions are reached.
+follows it. Add here how a decision is stored or read. Keep out what a decision changes (`state`), how it is
+reached (`decide`) and how the world is made to agree (`controller`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mlops_assets.storage.database import Database, LedgerEntry, Release
+from mlops_assets.rollout import state as moves
+from mlops_assets.rollout.facts import Decision, Evidence
+from mlops_assets.rollout.phases import Phase
+from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.rollout.state import Conflict, Event, LedgerError, Move, State
+from mlops_assets.storage.database import NOW, Database, LedgerEntry, Release
 
+__all__ = ["Conflict", "Event", "Ledger", "LedgerError", "State"]
 
-class Event(StrEnum):
-    """What happened; one line of meaning each."""
-
-    FIRST_RELEASE = "first_release"  # nothing served before: the release is production at once
-    CANDIDATE = "candidate"  # the release waits beside production to be compared or promoted
-    PROMOTED = "promoted"  # a release took over production
-
-
-class LedgerError(RuntimeError):
-    """The asked-for transition isn't possible from the present state; the message says why."""
-
-
-@dataclass(frozen=True)
-class State:
-    """Who serves a product after its newest decision. Versions are release numbers; `seq` counts decisions."""
-
-    product: str
-    seq: int = 0
-    production: int | None = None
-    candidate: int | None = None
-    candidate_share: float = 0.0
+LONGEST_REASON = 500
+NUMBERED = {Event.FIRST_RELEASE: "BO", Event.CANDIDATE: "CO", Event.PROMOTED: "BO"}
 
 
 class Ledger:
-    """Reads and appends decisions. Two at once are put in order by a lock for each product."""
+    """Reads and appends decisions. Two at once are put in order by a lock for each product.
+
+    Every change is one transaction that appends one row, by an `actor` for a `reason`. The same `key` again appends
+    nothing and returns the present state; `expected_seq` refuses the change with Conflict if another decision came
+    first; a change that isn't possible now raises LedgerError.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -50,11 +44,25 @@ class Ledger:
         with self.database.session() as session:
             return _state(session, product)
 
-    def history(self, product: str, limit: int = 50) -> list[LedgerEntry]:
-        """The newest decisions, newest first."""
+    def state_before(self, product: str, seq: int) -> State:
+        """The state that decision `seq` was made from."""
+        with self.database.session() as session:
+            return _state(session, product, before=seq)
+
+    def history(self, product: str, limit: int = 50, before: int | None = None) -> list[LedgerEntry]:
+        """The newest decisions, newest first; those older than seq `before`, if it is given."""
         with self.database.session() as session:
             newest = select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc())
+            if before is not None:
+                newest = newest.where(LedgerEntry.seq < before)
             return list(session.scalars(newest.limit(limit)))
+
+    def looks(self, product: str, rollout: int) -> list[LedgerEntry]:
+        """The recorded looks at one rollout, oldest first."""
+        with self.database.session() as session:
+            of_rollout = (LedgerEntry.product == product) & (LedgerEntry.rollout == rollout)
+            found = select(LedgerEntry).where(of_rollout, LedgerEntry.details.has_key("evidence"))
+            return list(session.scalars(found.order_by(LedgerEntry.seq)))
 
     def release(self, product: str, version: int) -> Release:
         """A published release.
@@ -63,18 +71,17 @@ class Ledger:
             LedgerError: there is none of that number.
         """
         with self.database.session() as session:
-            found = session.get(Release, (product, version))
-            if found is None or found.uri is None:
-                raise LedgerError(f"{product} has no release {version}")
-            return found
+            return _published(session, product, version)
 
     def labels(self, product: str) -> dict[int, list[str]]:
         """Every label a release was given: CO<n> as the n-th candidate, BO<n> as the n-th production."""
         given: dict[int, list[str]] = {}
-        for entry in reversed(self.history(product, limit=100_000)):
-            version = entry.candidate if entry.event == Event.CANDIDATE else entry.production
-            if entry.label and version is not None:
-                given.setdefault(version, []).append(entry.label)
+        with self.database.session() as session:
+            labelled = (LedgerEntry.product == product) & LedgerEntry.label.is_not(None)
+            for entry in session.scalars(select(LedgerEntry).where(labelled).order_by(LedgerEntry.seq)):
+                version = entry.candidate if entry.event == Event.CANDIDATE else entry.production
+                if entry.label and version is not None:
+                    given.setdefault(version, []).append(entry.label)
         return given
 
     def reserve(self, product: str, run_id: str, dataset_version: int) -> int:
@@ -97,7 +104,7 @@ class Ledger:
         actor: str,
         compared_with: int | None = None,
     ) -> State:
-        """Make a reserved release serve: as production if there is none, else as candidate. One transaction.
+        """Make a reserved release serve: as production if there is none, else as the candidate of a new rollout.
 
         Publishing a release again changes nothing. `compared_with` is the production that its gates saw, which
         another run may have replaced since.
@@ -112,73 +119,253 @@ class Ledger:
                 return before
             release.uri, release.manifest = uri, manifest
             session.flush()
-            if before.production is None:
-                event, reason = Event.FIRST_RELEASE, "first release of the product"
-                after = State(product, before.seq + 1, production=version)
-            else:
-                beside = f"production {compared_with}" if compared_with else "no production to compare with"
-                event, reason = Event.CANDIDATE, f"passed its gates beside {beside}"
-                after = State(product, before.seq + 1, before.production, candidate=version)
-            _append(session, after, event, actor, reason, {"replaced_candidate": before.candidate})
-            return after
+            move = moves.publish(before, version, _now(session))
+            beside = f"production {compared_with}" if compared_with else "no production to compare with"
+            first = move.event is Event.FIRST_RELEASE
+            reason = "first release of the product" if first else f"passed its gates beside {beside}"
+            return _append(session, move, actor, reason)
 
-    def promote(self, product: str, actor: str, reason: str, version: int | None = None) -> State:
-        """Make the candidate, or the published release `version`, production.
+    def begin(
+        self,
+        product: str,
+        steps: Sequence[float],
+        *,
+        actor: str,
+        reason: str,
+        key: str | None = None,
+        expected_seq: int | None = None,
+    ) -> State:
+        """Give the loaded candidate its first users: SHADOW becomes RAMP or HOLD at the first step's share."""
+        return self._change(
+            product, lambda _, before, now: moves.begin(before, steps, now), actor, reason, key, expected_seq
+        )
 
-        Raises:
-            LedgerError: no reason, no such release, no candidate, or it is production already.
-        """
+    def look(
+        self,
+        product: str,
+        decision: Decision,
+        evidence: Evidence,
+        policy: RolloutPolicy,
+        *,
+        actor: str,
+        expected_seq: int,
+        key: str | None = None,
+        code_version: str = "",
+        details: dict[str, Any] | None = None,
+    ) -> State:
+        """Record one look at the evidence and apply its verdict, in the same row."""
+        record = {
+            "verdict": str(decision.verdict),
+            "reasons": list(decision.reasons),
+            "evidence": evidence.to_json(),
+            "policy": policy.model_dump(mode="json"),
+            "code_version": code_version,
+        }
+
+        def change(_: Session, before: State, now: datetime) -> Move:
+            move = moves.look(before, decision.verdict, policy.steps, now)
+            return replace(move, details=record | move.details | (details or {}))
+
+        reason = decision.reasons[0] if decision.reasons else str(decision.verdict)
+        return self._change(product, change, actor, reason[:LONGEST_REASON], key, expected_seq)
+
+    def promote(
+        self,
+        product: str,
+        actor: str,
+        reason: str,
+        version: int | None = None,
+        key: str | None = None,
+        expected_seq: int | None = None,
+    ) -> State:
+        """Make the candidate, or the published release `version`, production; another candidate is withdrawn."""
+
+        def change(session: Session, before: State, now: datetime) -> Move:
+            if version is not None:
+                _published(session, product, version)
+            return moves.promote(before, version, now)
+
+        return self._change(product, change, actor, reason, key, expected_seq)
+
+    def rollback(
+        self,
+        product: str,
+        *,
+        actor: str,
+        reason: str,
+        key: str | None = None,
+        expected_seq: int | None = None,
+        retrain: bool = True,
+    ) -> State:
+        """Withdraw the candidate; without one, go back to the production before this one."""
+        return self._change(
+            product,
+            lambda _, before, now: moves.rollback(before, now, retrain=retrain),
+            actor,
+            reason,
+            key,
+            expected_seq,
+        )
+
+    def pause(self, product: str, *, actor: str, reason: str, key: str | None = None) -> State:
+        """Stop everything but a rollback from happening by itself."""
+        return self._change(product, lambda _, before, __: moves.pause(before, True), actor, reason, key)
+
+    def resume(self, product: str, *, actor: str, reason: str, key: str | None = None) -> State:
+        """Let looks decide again."""
+        return self._change(product, lambda _, before, __: moves.pause(before, False), actor, reason, key)
+
+    def share(
+        self,
+        product: str,
+        share: float,
+        *,
+        actor: str,
+        reason: str,
+        key: str | None = None,
+        steps: Sequence[float] = (),
+    ) -> State:
+        """Set the candidate's share of the users by hand; `steps` larger than it are still to come."""
+        return self._change(product, lambda _, before, now: moves.share(before, share, steps, now), actor, reason, key)
+
+    def watch(self, product: str, *, actor: str, reason: str, expected_seq: int | None = None) -> State:
+        """The promoted release serves: PROMOTING becomes WATCH."""
+        return self._change(
+            product,
+            lambda _, before, now: moves.next_phase(before, Phase.WATCH, now),
+            actor,
+            reason,
+            expected_seq=expected_seq,
+        )
+
+    def settle(self, product: str, *, actor: str, reason: str, expected_seq: int | None = None) -> State:
+        """The watch is over: WATCH becomes DONE."""
+        return self._change(
+            product,
+            lambda _, before, now: moves.next_phase(before, Phase.DONE, now),
+            actor,
+            reason,
+            expected_seq=expected_seq,
+        )
+
+    def block(self, product: str, why: str | None, *, actor: str, key: str | None = None) -> State:
+        """Keep the candidate from being promoted because of drift; None lifts the block."""
+        return self._change(
+            product, lambda _, before, __: moves.block(before, why), actor, why or "the drift is over", key
+        )
+
+    def _change(
+        self,
+        product: str,
+        change: Callable[[Session, State, datetime], Move],
+        actor: str,
+        reason: str,
+        key: str | None = None,
+        expected_seq: int | None = None,
+    ) -> State:
+        """Append what `change` makes of the present state, or nothing at all."""
         if not reason.strip():
-            raise LedgerError("a promotion needs a reason")
+            raise LedgerError("a decision needs a reason")
+        if len(reason) > LONGEST_REASON:
+            raise LedgerError(f"a reason has at most {LONGEST_REASON} characters")
         with self.database.session() as session, session.begin():
             _lock(session, product)
             before = _state(session, product)
-            chosen = version if version is not None else before.candidate
-            if chosen is None:
-                raise LedgerError(f"{product} has no candidate to promote")
-            release = session.get(Release, (product, chosen))
-            if release is None or release.uri is None:
-                raise LedgerError(f"{product} has no release {chosen}")
-            if chosen == before.production:
-                raise LedgerError(f"release {chosen} of {product} is production already")
-            kept = before.candidate if before.candidate != chosen else None
-            after = State(product, before.seq + 1, chosen, kept, before.candidate_share if kept else 0.0)
-            _append(session, after, Event.PROMOTED, actor, reason, {"previous": before.production})
-            return after
+            if key is not None and _has_key(session, product, key):
+                return before
+            if expected_seq is not None and before.seq != expected_seq:
+                raise Conflict(f"{product}: decision {before.seq} came after {expected_seq}, which was looked at")
+            return _append(session, change(session, before, _now(session)), actor, reason, key)
+
+
+def state_of(entry: LedgerEntry) -> State:
+    """The state that a decision left."""
+    phase, rollout = Phase(entry.phase), entry.rollout
+    if entry.candidate is not None and rollout is None:
+        # A candidate from before rollouts had numbers waits like a new one.
+        phase, rollout = Phase.SHADOW, int((entry.label or "CO1").removeprefix("CO"))
+    return State(
+        product=entry.product,
+        seq=entry.seq,
+        production=entry.production,
+        candidate=entry.candidate,
+        candidate_share=entry.candidate_share,
+        rollout=rollout,
+        phase=phase,
+        step=entry.step,
+        paused=entry.paused,
+        previous=entry.previous,
+        started_at=entry.started_at,
+        step_at=entry.step_at,
+        phase_at=entry.phase_at or entry.created_at,
+        drift_block=entry.drift_block,
+    )
 
 
 def _lock(session: Session, product: str) -> None:
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"mlops.ledger.{product}"))))
 
 
-def _state(session: Session, product: str) -> State:
+def _now(session: Session) -> datetime:
+    moment: datetime = session.execute(select(NOW)).scalar_one()
+    return moment
+
+
+def _published(session: Session, product: str, version: int) -> Release:
+    found = session.get(Release, (product, version))
+    if found is None or found.uri is None:
+        raise LedgerError(f"{product} has no release {version}")
+    return found
+
+
+def _has_key(session: Session, product: str, key: str) -> bool:
+    known = select(LedgerEntry.id).where(LedgerEntry.product == product, LedgerEntry.key == key)
+    return session.scalar(known) is not None
+
+
+def _state(session: Session, product: str, before: int | None = None) -> State:
     newest = select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc()).limit(1)
+    if before is not None:
+        newest = newest.where(LedgerEntry.seq < before)
     entry = session.scalar(newest)
-    if entry is None:
-        return State(product)
-    return State(product, entry.seq, entry.production, entry.candidate, entry.candidate_share)
+    return State(product) if entry is None else state_of(entry)
 
 
-def _append(session: Session, after: State, event: Event, actor: str, reason: str, details: dict[str, Any]) -> None:
+def _append(session: Session, move: Move, actor: str, reason: str, key: str | None = None) -> State:
+    """Append the state after `move` as the next decision."""
+    after = replace(move.after, seq=move.after.seq + 1)
     session.add(
         LedgerEntry(
             product=after.product,
             seq=after.seq,
-            event=event,
+            event=move.event,
             production=after.production,
             candidate=after.candidate,
             candidate_share=after.candidate_share,
-            label=_label(session, after, event),
+            rollout=after.rollout,
+            phase=after.phase,
+            step=after.step,
+            paused=after.paused,
+            previous=after.previous,
+            started_at=after.started_at,
+            step_at=after.step_at,
+            phase_at=after.phase_at,
+            drift_block=after.drift_block,
+            key=key,
+            label=_label(session, after, move.event),
             actor=actor,
             reason=reason,
-            details=details,
+            details=move.details,
         )
     )
+    return after
 
 
 def _label(session: Session, after: State, event: Event) -> str | None:
     """The next BO or CO number; a release that is production again keeps the number it has."""
-    prefix = "CO" if event is Event.CANDIDATE else "BO"
+    prefix = NUMBERED.get(event)
+    if prefix is None:
+        return None
     of_product = LedgerEntry.product == after.product
     if prefix == "BO":
         had = select(LedgerEntry.label).where(

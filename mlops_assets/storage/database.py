@@ -12,7 +12,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CHAR, DateTime, Engine, ForeignKeyConstraint, MetaData, UniqueConstraint, create_engine
+from sqlalchemy import (
+    CHAR,
+    DateTime,
+    Engine,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    UniqueConstraint,
+    create_engine,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -68,19 +77,24 @@ class Release(Base):
     uri: Mapped[str | None]
     manifest: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    archived_at: Mapped[datetime | None]
 
 
 class LedgerEntry(Base):
     """One decision: the whole serving state of a product after it, by whom and why. Only ever appended.
 
-    (product, seq) is unique, so of two decisions made from the same state one loses and looks again.
+    (product, seq) is unique, so of two decisions made from the same state one loses and looks again. (product, key)
+    is unique, so the same order given twice counts once.
     """
 
     __tablename__ = "ledger"
     __table_args__ = (
         UniqueConstraint("product", "seq"),
+        UniqueConstraint("product", "key"),
+        Index("ledger_product_rollout_idx", "product", "rollout", "seq"),
         ForeignKeyConstraint(["product", "production"], ["mlops.release.product", "mlops.release.version"]),
         ForeignKeyConstraint(["product", "candidate"], ["mlops.release.product", "mlops.release.version"]),
+        ForeignKeyConstraint(["product", "previous"], ["mlops.release.product", "mlops.release.version"]),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -90,6 +104,16 @@ class LedgerEntry(Base):
     production: Mapped[int | None]
     candidate: Mapped[int | None]
     candidate_share: Mapped[float]
+    rollout: Mapped[int | None]
+    phase: Mapped[str]
+    step: Mapped[int]
+    paused: Mapped[bool]
+    previous: Mapped[int | None]
+    started_at: Mapped[datetime | None]
+    step_at: Mapped[datetime | None]
+    phase_at: Mapped[datetime | None]
+    drift_block: Mapped[str | None]
+    key: Mapped[str | None]
     label: Mapped[str | None]
     actor: Mapped[str]
     reason: Mapped[str]

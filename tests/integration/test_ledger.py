@@ -8,7 +8,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from mlops_assets.rollout.ledger import Event, Ledger, LedgerError
+from mlops_assets.rollout.facts import Decision, Evidence
+from mlops_assets.rollout.ledger import Conflict, Event, Ledger, LedgerError
+from mlops_assets.rollout.phases import Phase
+from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.storage.database import Database, DatasetVersion
 
 PRODUCT = "house_prices"
@@ -53,7 +56,7 @@ def test_promotion_moves_the_candidate_and_says_who_and_why(ledger: Ledger) -> N
     assert (entry.actor, entry.reason, entry.details) == (
         "kim",
         "better on the new district",
-        {"previous": first},
+        {"previous": first, "withdrawn": None},
     )
 
 
@@ -62,17 +65,17 @@ def test_labels_count_up_and_a_returning_release_keeps_its_own(ledger: Ledger) -
     ledger.promote(PRODUCT, "kim", "b is better")
     assert released(ledger, "c") == third
     ledger.promote(PRODUCT, "kim", "back", version=first)
-    ledger.promote(PRODUCT, "kim", "c after all")
+    ledger.promote(PRODUCT, "kim", "c after all", version=third)
     assert ledger.labels(PRODUCT) == {first: ["BO1"], second: ["CO1", "BO2"], third: ["CO2", "BO3"]}
 
 
-def test_going_back_by_hand_leaves_the_candidate_where_it_is(ledger: Ledger) -> None:
+def test_promoting_another_release_withdraws_the_candidate_that_was_compared_with_the_old_one(ledger: Ledger) -> None:
     first, second = released(ledger, "a"), released(ledger, "b")
     ledger.promote(PRODUCT, "kim", "up")
     third = released(ledger, "c")
     after = ledger.promote(PRODUCT, "kim", "back", version=first)
-    assert (after.production, after.candidate) == (first, third)
-    assert second not in (after.production, after.candidate)
+    assert (after.production, after.candidate, after.previous) == (first, None, second)
+    assert ledger.history(PRODUCT)[0].details["withdrawn"] == third
 
 
 @pytest.mark.parametrize(
@@ -168,3 +171,106 @@ def test_the_tables_are_what_the_models_say(database: Database) -> None:
                               "version_table": "migration"},
         )  # fmt: skip
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_rollout_from_its_first_users_to_a_settled_promotion(ledger: Ledger) -> None:
+    first, second = released(ledger, "a"), released(ledger, "b")
+    waiting = ledger.state(PRODUCT)
+    assert (waiting.phase, waiting.rollout, waiting.candidate_share) == (Phase.SHADOW, 1, 0.0)
+    begun = ledger.begin(PRODUCT, (0.05, 0.5), actor="platform", reason="loaded")
+    assert (begun.phase, begun.candidate_share, begun.step) == (Phase.RAMP, 0.05, 0)
+    policy = RolloutPolicy(steps=(0.05, 0.5))
+    evidence = Evidence(hours=30, step_hours=30, watermark=7)
+    advanced = ledger.look(
+        PRODUCT, Decision("advance", ("no harm",)), evidence, policy, actor="platform", expected_seq=begun.seq
+    )
+    assert (advanced.phase, advanced.candidate_share, advanced.step) == (Phase.HOLD, 0.5, 1)
+    assert advanced.started_at == begun.started_at
+    promoted = ledger.look(
+        PRODUCT, Decision("promote", ("better",)), evidence, policy, actor="platform", expected_seq=advanced.seq
+    )
+    assert (promoted.phase, promoted.production, promoted.previous) == (Phase.PROMOTING, second, first)
+    assert ledger.watch(PRODUCT, actor="platform", reason="serves").phase is Phase.WATCH
+    assert ledger.settle(PRODUCT, actor="platform", reason="a day").phase is Phase.DONE
+    looks = ledger.looks(PRODUCT, 1)
+    assert [entry.event for entry in looks] == [Event.ADVANCED, Event.PROMOTED]
+    assert Evidence.from_json(looks[0].details["evidence"]) == evidence
+    assert ledger.state_before(PRODUCT, looks[1].seq) == advanced
+
+
+def test_the_same_order_twice_counts_once(ledger: Ledger) -> None:
+    released(ledger, "a")
+    once = ledger.pause(PRODUCT, actor="kim", reason="holiday", key="k1")
+    assert ledger.pause(PRODUCT, actor="kim", reason="holiday", key="k1") == once
+    assert len(ledger.history(PRODUCT)) == 2
+    with pytest.raises(LedgerError, match="paused already"):
+        ledger.pause(PRODUCT, actor="kim", reason="holiday")
+
+
+def test_a_decision_made_from_an_old_state_is_refused(ledger: Ledger) -> None:
+    released(ledger, "a")
+    released(ledger, "b")
+    seen = ledger.state(PRODUCT)
+    ledger.begin(PRODUCT, (0.2,), actor="platform", reason="loaded")
+    with pytest.raises(Conflict):
+        ledger.rollback(PRODUCT, actor="platform", reason="late", expected_seq=seen.seq)
+    assert ledger.state(PRODUCT).candidate == 2
+
+
+def test_rollback_withdraws_the_candidate_then_goes_back_to_the_production_before(ledger: Ledger) -> None:
+    first, second = released(ledger, "a"), released(ledger, "b")
+    ledger.promote(PRODUCT, "kim", "up")
+    third = released(ledger, "c")
+    one = ledger.rollback(PRODUCT, actor="kim", reason="bad answers")
+    assert (one.production, one.candidate, one.phase) == (second, None, Phase.ROLLED_BACK)
+    two = ledger.rollback(PRODUCT, actor="kim", reason="worse than I thought")
+    assert (two.production, two.previous) == (first, None)
+    assert [e.details["withdrawn"] for e in ledger.history(PRODUCT)[:2]] == [second, third]
+    with pytest.raises(LedgerError, match="no earlier production"):
+        ledger.rollback(PRODUCT, actor="kim", reason="again")
+
+
+def test_a_paused_product_keeps_new_candidates_waiting(ledger: Ledger) -> None:
+    released(ledger, "a")
+    ledger.pause(PRODUCT, actor="kim", reason="audit")
+    released(ledger, "b")
+    with pytest.raises(LedgerError, match="paused"):
+        ledger.begin(PRODUCT, (0.2,), actor="platform", reason="loaded")
+    ledger.resume(PRODUCT, actor="kim", reason="audit passed")
+    assert ledger.begin(PRODUCT, (0.2,), actor="platform", reason="loaded").comparing
+
+
+def test_a_share_by_hand_is_a_step_of_its_own_and_refuses_nonsense(ledger: Ledger) -> None:
+    released(ledger, "a")
+    with pytest.raises(LedgerError, match="no candidate"):
+        ledger.share(PRODUCT, 0.3, actor="kim", reason="x")
+    released(ledger, "b")
+    ledger.begin(PRODUCT, (0.2, 0.5), actor="platform", reason="loaded")
+    after = ledger.share(PRODUCT, 0.3, actor="kim", reason="sooner", steps=(0.2, 0.5))
+    assert (after.candidate_share, after.step, after.phase) == (0.3, 1, Phase.RAMP)
+    for wrong in (0.0, 1.0, 0.3):
+        with pytest.raises(LedgerError, match="share"):
+            ledger.share(PRODUCT, wrong, actor="kim", reason="x")
+
+
+def test_an_installation_from_before_rollouts_goes_on(database: Database) -> None:
+    """Rows that the first version of the schema wrote are read as waiting candidates."""
+    old = Ledger(database)
+    with database.session() as session, session.begin():
+        session.add(DatasetVersion(product="old", version=1, sha256="2" * 64, rows=1, uri="", source="", sample=True))
+    for run in ("a", "b"):
+        version = old.reserve("old", run, 1)
+        with database.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE mlops.release SET uri = 'u' WHERE product = 'old' AND version = :v"), {"v": version}
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO mlops.ledger (product, seq, event, production, candidate, candidate_share, label,"
+                    " actor, reason, details) VALUES ('old', :v, 'candidate', 1, :c, 0, :label, 'x', 'x', '{}')"
+                ),
+                {"v": version, "c": version if version > 1 else None, "label": f"CO{version - 1}"},
+            )
+    state = old.state("old")
+    assert (state.phase, state.candidate, state.rollout) == (Phase.SHADOW, 2, 1)
+    assert old.begin("old", (0.2,), actor="platform", reason="loaded").comparing
