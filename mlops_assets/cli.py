@@ -24,11 +24,14 @@ from mlops_assets.installation.postgres import PostgresError
 from mlops_assets.installation.schema import MigrationError
 from mlops_assets.installation.supervisor import SupervisorError
 from mlops_assets.installation.up import InstallationError
+from mlops_assets.rehearsal.people import Crowd, Truth
+from mlops_assets.rehearsal.stage import Play, RehearsalError, play
 from mlops_assets.rollout import commands as rollouts
 from mlops_assets.rollout.ledger import Ledger, LedgerError
 from mlops_assets.settings import SettingsError, load
 from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import DeclarationError, declared_products
+from mlops_assets.training.spec import Product
 
 KNOWN_FAILURES = (
     commands.CommandError,
@@ -40,6 +43,7 @@ KNOWN_FAILURES = (
     OrchestratorError,
     PortTakenError,
     PostgresError,
+    RehearsalError,
     SettingsError,
     SupervisorError,
 )
@@ -49,6 +53,8 @@ rollout = typer.Typer(no_args_is_help=True, help="Who serves: production, candid
 app.add_typer(rollout, name="rollout")
 
 ProductOption = Annotated[str | None, typer.Option("--product", help="Needed if several products are served.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.")]
+ActorOption = Annotated[str | None, typer.Option("--actor", help="Who; else your login name.")]
 
 
 @app.command()
@@ -93,29 +99,114 @@ def dagster(context: typer.Context) -> None:
     commands.dagster(load(), context.args)
 
 
+@app.command()
+def traffic(
+    candidate: Annotated[Truth, typer.Option(help="What the candidate is to its users.")] = "better",
+    seconds: Annotated[float, typer.Option(min=5, max=3000, help="At most this long.")] = 300,
+    rate: Annotated[float, typer.Option(min=1, max=500, help="Requests a second.")] = 60,
+    users: Annotated[int, typer.Option(min=10, max=100_000)] = 400,
+    rated: Annotated[float, typer.Option(min=0, max=1, help="Share of the answers that get stars.")] = 0.5,
+    effect: Annotated[float, typer.Option(min=0, max=4, help="Stars that better and worse mean.")] = 0.6,
+    repeat_raters: Annotated[bool, typer.Option(help="A tenth of the users gives most ratings.")] = False,
+    drift: Annotated[float, typer.Option(min=0, max=3, help="How much larger the asked sizes are: 0.25 is 25 %.")] = 0,
+    speed: Annotated[float, typer.Option(min=1, max=100_000, help="Seconds of the policy's time in one.")] = 1440,
+    seed: int = 7,
+    product: ProductOption = None,
+) -> None:
+    """Play users against the real gateway and watch a rollout reach its verdict."""
+    crowd = Crowd(candidate, users, rated, 0.05, effect, repeat_raters, drift, seed)
+    play(load(), Console(), _product(product), crowd, Play(seconds, rate, speed))
+
+
 @rollout.command("status")
 def rollout_status(product: ProductOption = None, limit: Annotated[int, typer.Option(min=1)] = 10) -> None:
-    """Production, candidate and the newest decisions."""
-    rollouts.show(_ledger(), Console(), _product(product), limit)
+    """Production, candidate, the newest look and the newest decisions."""
+    rollouts.show(_ledger(), Console(), _product(product).name, limit)
+
+
+@rollout.command("pause")
+def rollout_pause(reason: ReasonOption, product: ProductOption = None, actor: ActorOption = None) -> None:
+    """Stop everything but a rollback from happening by itself."""
+    state = _ledger().pause(_product(product).name, actor=_actor(actor), reason=reason)
+    Console().print(f"{state.product} is paused; guardrails still roll back")
+
+
+@rollout.command("resume")
+def rollout_resume(reason: ReasonOption, product: ProductOption = None, actor: ActorOption = None) -> None:
+    """Let looks decide again."""
+    state = _ledger().resume(_product(product).name, actor=_actor(actor), reason=reason)
+    Console().print(f"{state.product} goes on")
+
+
+@rollout.command("share")
+def rollout_share(
+    share: Annotated[float, typer.Argument(help="The candidate's share of the users, like 0.3.")],
+    reason: ReasonOption,
+    product: ProductOption = None,
+    actor: ActorOption = None,
+) -> None:
+    """Set how many of the users the candidate serves."""
+    chosen = _product(product)
+    steps = chosen.rollout.steps
+    state = _ledger().share(chosen.name, share, actor=_actor(actor), reason=reason, steps=steps)
+    Console().print(f"{state.product}: candidate {state.candidate} serves {state.candidate_share:.0%} within 2 s")
 
 
 @rollout.command("promote")
 def rollout_promote(
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    reason: ReasonOption,
     product: ProductOption = None,
     version: Annotated[int | None, typer.Option(help="A release's number; else the candidate.")] = None,
-    actor: Annotated[str | None, typer.Option(help="Who; else your login name.")] = None,
+    actor: ActorOption = None,
 ) -> None:
     """Make the candidate, or an earlier release, production."""
-    rollouts.promote(_ledger(), Console(), _product(product), actor or getpass.getuser(), reason, version)
+    rollouts.promote(_ledger(), Console(), _product(product).name, _actor(actor), reason, version)
+
+
+@rollout.command("rollback")
+def rollout_rollback(
+    reason: ReasonOption,
+    product: ProductOption = None,
+    actor: ActorOption = None,
+    retrain: Annotated[bool, typer.Option(help="Train a new model afterwards, unless one was just trained.")] = True,
+) -> None:
+    """Withdraw the candidate; without one, go back to the production before this one."""
+    rollouts.roll_back(_ledger(), Console(), _product(product).name, _actor(actor), reason, retrain)
+
+
+@rollout.command("replay")
+def rollout_replay(
+    product: ProductOption = None,
+    number: Annotated[int | None, typer.Option("--rollout", help="One rollout's number; else all.")] = None,
+) -> None:
+    """Compute every recorded verdict again from the raw log; fails if one differs."""
+    database = Database.connect(load().database)
+    same = rollouts.replay(Ledger(database), database, Console(), _product(product).name, number)
+    raise typer.Exit(0 if same else 1)
+
+
+@rollout.command("simulate")
+def rollout_simulate(
+    requests_per_hour: Annotated[float, typer.Option(min=1, help="Your traffic, both variants together.")] = 1000,
+    rated: Annotated[float, typer.Option(min=0.0001, max=1, help="Share of the answers that users rate.")] = 0.05,
+    runs: Annotated[int, typer.Option(min=20, max=10_000)] = 200,
+    product: ProductOption = None,
+) -> None:
+    """How long a verdict takes with your traffic, and how often it is right, under your product's policy."""
+    rollouts.simulate(Console(), _product(product).rollout, requests_per_hour, rated, runs)
 
 
 def _ledger() -> Ledger:
     return Ledger(Database.connect(load().database))
 
 
-def _product(asked: str | None) -> str:
-    return rollouts.choose([p.name for p in declared_products() if p.serving is not None], asked)
+def _actor(asked: str | None) -> str:
+    return asked or getpass.getuser()
+
+
+def _product(asked: str | None) -> Product:
+    served = {p.name: p for p in declared_products() if p.serving is not None}
+    return served[rollouts.choose(list(served), asked)]
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ class Ports(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     gateway: Port
+    gateway_metrics: Port
     serving: Port
     api: Port
     dagster: Port
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     run_timeout_seconds: int = Field(default=3600, ge=1)
 
     gateway_port: Port = 7000
+    gateway_metrics_port: Port = 7001
     serving_port: Port = 6001
     api_port: Port = 8000
     dagster_port: Port = 3000
@@ -94,6 +96,7 @@ class Settings(BaseSettings):
         try:
             return Ports(
                 gateway=self.gateway_port + self.port_offset,
+                gateway_metrics=self.gateway_metrics_port + self.port_offset,
                 serving=self.serving_port + self.port_offset,
                 api=self.api_port + self.port_offset,
                 dagster=self.dagster_port + self.port_offset,
@@ -107,6 +110,26 @@ class Settings(BaseSettings):
     def storage(self) -> str:
         """Root of data sets, features, releases, charts and MLflow files: a path or an fsspec URL."""
         return self.storage_url or str(self.home / "storage")
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of what was generated at the first start and nobody else may read: keys and tokens."""
+        return self.home / "secrets"
+
+    @property
+    def journal(self) -> Path:
+        """Folder of what services have answered and the database doesn't hold yet."""
+        return self.home / "journal"
+
+    @property
+    def gateway(self) -> Path:
+        """Folder of the gateway's files: its configuration, its routes, its failures."""
+        return self.home / "gateway"
+
+    @property
+    def gateway_admin(self) -> Path:
+        """Unix socket of the gateway's own administration; only its owner may use it."""
+        return self.run_dir / "gateway.sock"
 
     @property
     def logs(self) -> Path:
@@ -143,6 +166,14 @@ class Settings(BaseSettings):
         """URL of the same database for a part whose tables live in `schema` (Dagster, MLflow)."""
         joint = "&" if "?" in self.database else "?"
         return f"{self.database}{joint}options=-csearch_path%3D{schema}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{self.host}:{self.ports.gateway}"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self.host}:{self.ports.api}"
 
     @property
     def dagster_url(self) -> str:

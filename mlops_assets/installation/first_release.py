@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +41,21 @@ def train_if_needed(settings: Settings, ledger: Ledger, product: Product, report
     """Train and release the product's first model unless production has one. Returns whether it trained."""
     if product.serving is None or ledger.state(product.name).production is not None:
         return False
+    train(settings, product, report, "up", lambda: ledger.state(product.name).production is not None)
+    return True
+
+
+def train(settings: Settings, product: Product, report: Report, trigger: str, released: Callable[[], bool]) -> None:
+    """Run the product's training job, or join one that runs, and show it as it goes.
+
+    Raises:
+        FirstReleaseError: there is still nothing `released` afterwards; holds the failed steps and gates.
+    """
     job = f"{product.name}_train"
     with report.step(f"Train {product.title}"), Orchestrator(settings.dagster_url) as orchestrator:
         _wait_for_location(orchestrator)
         active = orchestrator.active_runs(job)
-        run_id = active[0] if active else orchestrator.launch(job, tags={"mlops/trigger": "up"})
+        run_id = active[0] if active else orchestrator.launch(job, tags={"mlops/trigger": trigger})
         page = f"{settings.dagster_url}/runs/{run_id}"
         report.line(page, style="dim")
         problems = []
@@ -53,10 +64,9 @@ def train_if_needed(settings: Settings, ledger: Ledger, product: Product, report
             if text:
                 report.line(text)
             problems += _problem(event)
-        if ledger.state(product.name).production is None:
+        if not released():
             why = "; ".join(dict.fromkeys(problems)) or "the run was cancelled"
             raise FirstReleaseError(f"{product.title} has no release: {why}. See {page}")
-    return True
 
 
 def describe(event: RunEvent) -> str | None:

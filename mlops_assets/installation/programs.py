@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_assets.installation import postgres
+from mlops_assets.installation.secret_files import KEY_FILE, TOKEN_FILE
+from mlops_assets.rollout import gateway
 from mlops_assets.settings import PROJECT, Settings
-from mlops_assets.training.spec import Product
+from mlops_assets.training.spec import Product, Serving
 
 PYTHON = sys.executable
 BIN = Path(sys.executable).parent
@@ -117,36 +119,89 @@ def _postgres(settings: Settings) -> Program:
 
 
 def product_programs(settings: Settings, product: Product) -> list[Program]:
-    """The production service of an online product; none for a product without `serving`."""
+    """Both services of an online product; none for a product without `serving`."""
     serving = product.serving
     if serving is None:
         return []
-    port = settings.ports.production(serving.slot)
-    name = f"{product.name}_production"
+    ports = {
+        "production": settings.ports.production(serving.slot),
+        "candidate": settings.ports.candidate(serving.slot),
+    }
+    return [_service(settings, product, serving, variant, port) for variant, port in ports.items()]
+
+
+def _service(settings: Settings, product: Product, serving: Serving, variant: str, port: int) -> Program:
+    name = f"{product.name}_{variant}"
     home = settings.home / "serving" / name
+    return Program(
+        name=name,
+        title=f"{product.title}, {variant}",
+        stage=2,
+        port=port,
+        ready_path="/livez",
+        command=(
+            *(str(BIN / "bentoml"), "serve", "inference.service:service"),
+            *("--host", settings.host, "--port", str(port), "--working-dir", str(PROJECT)),
+            *("--timeout-graceful-shutdown", "10", "--timeout-keep-alive", "75"),
+        ),
+        environment={
+            "BENTOML_HOME": str(home / "bentoml"),
+            "MLOPS_SERVING_PRODUCT": product.name,
+            "MLOPS_SERVING_MODULE": product.functions,
+            "MLOPS_SERVING_VARIANT": variant,
+            "MLOPS_SERVING_ROUTE": serving.route,
+            "MLOPS_SERVING_ANSWER": serving.answer,
+            "MLOPS_SERVING_VOCABULARIES": json.dumps([v.model_dump() for v in serving.vocabularies]),
+            "MLOPS_SERVING_BATCH_LIMIT": str(serving.batch_limit),
+            "MLOPS_SERVING_CACHE_DIR": str(home / "releases"),
+            "MLOPS_SERVING_DATABASE_URL": settings.database,
+            "MLOPS_SERVING_JOURNAL_DIR": str(settings.journal),
+            "MLOPS_SERVING_KEY_FILE": str(settings.secrets / KEY_FILE),
+            "MLOPS_SERVING_TOKEN_FILE": str(settings.secrets / TOKEN_FILE),
+            "MLOPS_SERVING_DRILL_FILE": str(settings.run_dir / "drill.json"),
+        },
+    )
+
+
+def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
+    """What serves and compares: the log's shipper, the ledger's controller, the gateway, the control API.
+
+    The digest of its configuration restarts a gateway that was started with another one.
+    """
+    ports = settings.ports
     return [
         Program(
-            name=name,
-            title=f"{product.title}, production",
-            stage=2,
-            port=port,
-            ready_path="/livez",
-            command=(
-                *(str(BIN / "bentoml"), "serve", "inference.service:service"),
-                *("--host", settings.host, "--port", str(port), "--working-dir", str(PROJECT)),
-                *("--timeout-graceful-shutdown", "10", "--timeout-keep-alive", "75"),
-            ),
+            name="shipper",
+            title="Prediction log",
+            stage=1,
+            command=(PYTHON, "-m", "inference.shipper"),
             environment={
-                "BENTOML_HOME": str(home / "bentoml"),
-                "MLOPS_SERVING_PRODUCT": product.name,
-                "MLOPS_SERVING_MODULE": product.functions,
-                "MLOPS_SERVING_VARIANT": "production",
-                "MLOPS_SERVING_ROUTE": serving.route,
-                "MLOPS_SERVING_ANSWER": serving.answer,
-                "MLOPS_SERVING_VOCABULARIES": json.dumps([v.model_dump() for v in serving.vocabularies]),
-                "MLOPS_SERVING_BATCH_LIMIT": str(serving.batch_limit),
-                "MLOPS_SERVING_CACHE_DIR": str(home / "releases"),
-                "MLOPS_SERVING_DATABASE_URL": settings.database,
+                "MLOPS_SHIPPER_DATABASE_URL": settings.database,
+                "MLOPS_SHIPPER_JOURNAL_DIR": str(settings.journal),
+                "MLOPS_SHIPPER_FAILURES_LOG": str(settings.gateway / "failures.log"),
+                "MLOPS_SHIPPER_GATEWAY_ADMIN": str(settings.gateway_admin),
             },
-        )
+        ),
+        Program(
+            name="controller",
+            title="Rollout controller",
+            stage=2,
+            command=(PYTHON, "-m", "mlops_assets.installation.run_controller"),
+        ),
+        Program(
+            name="gateway",
+            title="Gateway",
+            stage=2,
+            port=ports.gateway,
+            command=gateway.command(BIN / "envoy", settings.gateway / "envoy.json"),
+            environment={"MLOPS_GATEWAY_DIGEST": gateway_digest},
+        ),
+        Program(
+            name="api",
+            title="Control API",
+            stage=2,
+            port=ports.api,
+            ready_path="/api/v1/health",
+            command=(PYTHON, "-m", "mlops_assets.api.server"),
+        ),
     ]

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from mlops_assets.installation import leftovers, ports, postgres, schema
-from mlops_assets.installation.programs import Program, platform_programs, product_programs
+from mlops_assets.installation import gateway_files, leftovers, ports, postgres, schema, secret_files
+from mlops_assets.installation.programs import Program, platform_programs, product_programs, rollout_programs
 from mlops_assets.installation.report import Report
 from mlops_assets.installation.supervisor import Supervisor, tail
 from mlops_assets.settings import PROJECT, Settings
@@ -45,7 +45,10 @@ def exclusive(settings: Settings) -> Iterator[None]:
 
 def prepare_home(settings: Settings) -> None:
     """The folders of an installation. State is private: only the owner may look inside."""
-    private = (settings.run_dir, settings.runs_socket.parent, settings.logs, settings.home / "serving")
+    private = (
+        *(settings.run_dir, settings.runs_socket.parent, settings.logs, settings.home / "serving"),
+        *(settings.journal, settings.gateway),
+    )
     for folder in (settings.home, *private):
         folder.mkdir(parents=True, exist_ok=True)
     if settings.run_dir.stat().st_uid != os.getuid():
@@ -55,6 +58,7 @@ def prepare_home(settings: Settings) -> None:
     if postgres.system_user():
         # The database's own account has to pass through to its socket's folder, and may list nothing.
         settings.run_dir.chmod(0o711)
+    secret_files.prepare(settings.secrets)
     shipped = PROJECT / "dagster_home" / "dagster.yaml"
     if settings.home != shipped.parent:
         shutil.copyfile(shipped, settings.home / "dagster.yaml")
@@ -62,7 +66,7 @@ def prepare_home(settings: Settings) -> None:
 
 def start(settings: Settings, products: list[Product], report: Report) -> list[Program]:
     """Start everything that isn't running and return when all of it is ready."""
-    programs = platform_programs(settings)
+    programs = platform_programs(settings) + rollout_programs(settings, gateway_files.configure(settings, products))
     programs += [p for product in products for p in product_programs(settings, product)]
     supervisor = Supervisor(settings)
     if not supervisor.running():
@@ -82,16 +86,19 @@ def start(settings: Settings, products: list[Product], report: Report) -> list[P
         supervisor.apply()
     else:
         supervisor.start()
-    _start_stages(settings, supervisor, programs, report)
+    _start_stages(settings, products, supervisor, programs, report)
     return programs
 
 
-def _start_stages(settings: Settings, supervisor: Supervisor, programs: list[Program], report: Report) -> None:
+def _start_stages(
+    settings: Settings, products: list[Product], supervisor: Supervisor, programs: list[Program], report: Report
+) -> None:
     for program in (p for p in programs if p.stage == 0):
         supervisor.start_program(program.name)
     with report.step("Database up, schemas up to date"):
         schema.wait_for_database(settings)
         schema.migrate(settings)
+        gateway_files.write_routes(settings, products)
     for stage in sorted({p.stage for p in programs} - {0}):
         members = [p for p in programs if p.stage == stage]
         for program in members:

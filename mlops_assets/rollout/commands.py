@@ -1,6 +1,6 @@
 """What `mlops rollout …` does, for the CLI and for tests.
 
-Keep out argument parsing (`cli.py`) and decisions themselves (`ledger.py`).
+Keep out argument parsing (`cli`) and decisions themselves (`ledger`, `decide`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlops_assets.rollout.facts import Evidence
 from mlops_assets.rollout.ledger import Ledger, LedgerError, State
+from mlops_assets.rollout.phases import MEANING
+from mlops_assets.storage.database import Database, LedgerEntry
 
 
 def choose(products: Sequence[str], asked: str | None) -> str:
@@ -30,26 +33,61 @@ def choose(products: Sequence[str], asked: str | None) -> str:
 
 
 def show(ledger: Ledger, console: Console, product: str, limit: int) -> None:
-    """Print who serves and the newest decisions."""
+    """Print who serves, where the rollout stands, what the newest look saw, and the newest decisions."""
     state = ledger.state(product)
     labels = ledger.labels(product)
     console.print(f"[bold]{escape(product)}[/]")
     console.print(f"  production  {_release(ledger, product, state.production, labels)}", highlight=False)
     console.print(f"  candidate   {_release(ledger, product, state.candidate, labels)}", highlight=False)
+    if state.previous is not None:
+        console.print(f"  previous    {_release(ledger, product, state.previous, labels)}", highlight=False)
+    if state.rollout is not None:
+        console.print(f"  rollout {state.rollout}   {_standing(state)}", highlight=False)
+    entries = ledger.history(product, limit)
+    looks = ledger.looks(product, state.rollout)[-1:] if state.candidate is not None and state.rollout else []
+    for entry in looks:
+        show_look(console, entry)
+    console.print(_decisions(entries))
+
+
+def _standing(state: State) -> str:
+    share = f", {state.candidate_share:.0%} of users" if state.comparing else ""
+    paused = ", [yellow]paused[/]" if state.paused else ""
+    drift = f", [yellow]blocked: {escape(state.drift_block)}[/]" if state.drift_block else ""
+    return f"{state.phase}{share}{paused}{drift} [dim]({MEANING[state.phase]})[/]"
+
+
+def show_look(console: Console, entry: LedgerEntry) -> None:
+    """Print what one look saw and concluded."""
+    evidence = Evidence.from_json(entry.details["evidence"])
+    table = Table(box=None, pad_edge=False, title=f"look of {entry.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    for column in ("", "requests", "errors", "slow", "ratings", "raters", "mean rating", "mean ms"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, arm in (("production", evidence.production), ("candidate", evidence.candidate)):
+        numbers = [arm.requests, arm.errors, arm.slow, arm.ratings, arm.raters]
+        means = [f"{m:.2f}" if m is not None else "–" for m in (arm.mean_rating, arm.mean_ms)]
+        table.add_row(name, *(f"{n:,}" for n in numbers), *means)
+    console.print(table)
+    for reason in entry.details["reasons"]:
+        console.print(f"  {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def _decisions(entries: Sequence[LedgerEntry]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("when (UTC)", "event", "production", "candidate", "label", "by", "reason"):
+    for column in ("when (UTC)", "event", "production", "candidate", "share", "label", "by", "reason"):
         table.add_column(column)
-    for entry in ledger.history(product, limit):
+    for entry in entries:
         table.add_row(
             f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
             entry.event,
             str(entry.production or ""),
             str(entry.candidate or ""),
+            f"{entry.candidate_share:.0%}" if entry.candidate_share else "",
             entry.label or "",
             escape(entry.actor),
             escape(entry.reason),
         )
-    console.print(table)
+    return table
 
 
 def promote(ledger: Ledger, console: Console, product: str, actor: str, reason: str, version: int | None) -> State:
@@ -62,6 +100,36 @@ def promote(ledger: Ledger, console: Console, product: str, actor: str, reason: 
         highlight=False,
     )
     return after
+
+
+def roll_back(ledger: Ledger, console: Console, product: str, actor: str, reason: str, retrain: bool) -> State:
+    """Withdraw the candidate, or go back to the production before, and say which it was."""
+    before = ledger.state(product)
+    after = ledger.rollback(product, actor=actor, reason=reason, retrain=retrain)
+    if before.candidate is not None:
+        said = f"candidate {before.candidate} is withdrawn; production {after.production} serves everybody"
+    else:
+        said = f"release {after.production} is production again (was {before.production})"
+    console.print(f"{product}: {said} within 2 s", highlight=False)
+    return after
+
+
+def replay(ledger: Ledger, database: Database, console: Console, product: str, rollout: int | None) -> bool:
+    """Compute every recorded look again from the raw log; whether all match."""
+    from mlops_assets.rollout.replay import replay as recompute
+
+    looks = recompute(ledger, database, product, rollout)
+    if not looks:
+        console.print(f"{product}: no look was recorded{f' for rollout {rollout}' if rollout else ''} yet")
+        return True
+    table = Table(box=None, pad_edge=False)
+    for column in ("look (UTC)", "rollout", "recorded", "replayed", ""):
+        table.add_column(column)
+    for look in looks:
+        said = "[green]same[/]" if look.matches else f"[red]differs: {escape(look.difference or '')}[/]"
+        table.add_row(f"{look.at:%Y-%m-%d %H:%M:%S}", str(look.rollout), look.recorded, look.replayed, said)
+    console.print(table)
+    return all(look.matches for look in looks)
 
 
 def _release(ledger: Ledger, product: str, version: int | None, labels: dict[int, list[str]]) -> str:

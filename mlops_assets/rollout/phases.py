@@ -11,18 +11,29 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Where a rollout stands; one line of meaning each."""
+    """Where a rollout stands; `MEANING` has a line for each."""
 
-    SHADOW = "shadow"  # the candidate is being loaded beside production and gets no users yet
-    RAMP = "ramp"  # it serves the share of a step that isn't the last
-    HOLD = "hold"  # it serves the last share until there is a verdict
-    PROMOTING = "promoting"  # it is production by decision; its service is loading it
-    WATCH = "watch"  # it serves everybody, the release before it stays loaded
-    DONE = "done"  # nothing is compared; production is settled
-    ROLLED_BACK = "rolled_back"  # the candidate, or the production that replaced another, was withdrawn
-    EXPIRED = "expired"  # no verdict in time: production stays, the candidate is kept but serves nobody
+    SHADOW = "shadow"
+    RAMP = "ramp"
+    HOLD = "hold"
+    PROMOTING = "promoting"
+    WATCH = "watch"
+    DONE = "done"
+    ROLLED_BACK = "rolled_back"
+    EXPIRED = "expired"
 
 
+# One line for a person on call each.
+MEANING = {
+    Phase.SHADOW: "the candidate is being loaded beside production and gets no users yet",
+    Phase.RAMP: "the candidate serves the share of a step; larger ones are to come",
+    Phase.HOLD: "the candidate serves its last share until there is a verdict",
+    Phase.PROMOTING: "the release is production by decision; its service is loading it",
+    Phase.WATCH: "the release serves everybody, the one before it stays loaded",
+    Phase.DONE: "nothing is compared; production is settled",
+    Phase.ROLLED_BACK: "the candidate, or the production that replaced another, was withdrawn",
+    Phase.EXPIRED: "no verdict in time: production stays, the candidate is kept but serves nobody",
+}
 COMPARING = frozenset({Phase.RAMP, Phase.HOLD})
 ACTIVE = frozenset({Phase.SHADOW, *COMPARING})
 PROMOTED = frozenset({Phase.PROMOTING, Phase.WATCH, Phase.DONE})

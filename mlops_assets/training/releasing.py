@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.rollout.ledger import Ledger, State
+from mlops_assets.rollout.registry import Registry
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
@@ -73,7 +74,7 @@ def release(
     )
     manifest |= {"bento": bento, "mlflow_version": registered}
     ledger.publish(product.name, version, folder.url, manifest, ACTOR, measured.production_version)
-    state = align_aliases(ledger, tracking, product.name)
+    state = Registry(tracking.url).align(ledger, product.name)
     return Done(
         record=Released(
             product=product.name,
@@ -123,20 +124,6 @@ def build_bento(product: Product, local: Path, home: Path) -> str:
     from inference.bento import build
 
     return build(local, product.serving, home)
-
-
-def align_aliases(ledger: Ledger, tracking: Tracking, product: str) -> State:
-    """Point the registry's aliases at the registered models of production and candidate; the state they show."""
-    while True:
-        state = ledger.state(product)
-        versions = {}
-        for role, number in (("production", state.production), ("candidate", state.candidate)):
-            manifest = (ledger.release(product, number).manifest or {}) if number is not None else {}
-            versions[role] = manifest.get("mlflow_version")
-        tracking.align_aliases(product, versions["production"], versions["candidate"])
-        # Another run may have decided meanwhile and been overwritten with what was true before.
-        if ledger.state(product).seq == state.seq:
-            return state
 
 
 def _role(state: State, version: int) -> str:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mlops_assets.rollout.policy import RolloutPolicy
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -201,6 +203,7 @@ class Product(Spec):
     interval: Interval | None = None
     gates: tuple[Gate, ...]
     serving: Serving | None = None
+    rollout: RolloutPolicy = RolloutPolicy()
     schedule: str = "0 3 * * 1"
     run_timeout_seconds: int = Field(default=3600, ge=60)
     parity_tolerance: float = Field(default=1e-4, gt=0)

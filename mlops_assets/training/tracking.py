@@ -1,7 +1,8 @@
-"""MLflow as the training stages see it: one MLflow run for each Dagster run, models, the registry and its aliases.
+"""MLflow as the training stages see it: one MLflow run for each Dagster run, models, and the registry.
 
 A thin layer over dagster-mlflow, whose object sets MLflow's global state: it is resumed for the length of one
-stage and always closed, so a failed or killed run is told apart. Keep out what is logged.
+stage and always closed, so a failed or killed run is told apart. Keep out what is logged, and the registry's
+aliases (`rollout.registry`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from typing import Any
 
 import dagster as dg
 
-PRODUCTION_ALIAS = "champion"
-CANDIDATE_ALIAS = "challenger"
 # Set by dagster-mlflow: which Dagster run an MLflow run belongs to.
 DAGSTER_RUN_TAG = "dagster_run_id"
 
@@ -86,15 +85,6 @@ class Tracking:
         place = client.get_logged_model(model_id).artifact_location
         version = client.create_model_version(name, place, run_id=run_id, tags=dict(tags), model_id=model_id)
         return str(version.version)
-
-    def align_aliases(self, name: str, production: str | None, candidate: str | None) -> None:
-        """Make the registry's aliases say what the ledger says. They are a copy; the ledger is the truth."""
-        client = self._client()
-        for alias, version in ((PRODUCTION_ALIAS, production), (CANDIDATE_ALIAS, candidate)):
-            if version is None:
-                client.delete_registered_model_alias(name, alias)
-            else:
-                client.set_registered_model_alias(name, alias, version)
 
     def _client(self) -> Any:
         from mlflow import MlflowClient

@@ -23,6 +23,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlops_assets.rollout.ledger import Ledger, LedgerError
+from mlops_assets.rollout.registry import Registry
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
@@ -171,21 +172,21 @@ def test_an_alias_written_late_is_put_right_by_whoever_wrote_it(
 ) -> None:
     for _ in range(2):
         materialize(loans, loans_file)
-    ledger, tracking = Ledger(database), Tracking(mlflow_url)
+    ledger = Ledger(database)
     promoted = False
 
-    class Slow(Tracking):
+    class Slow(Registry):
         """Somebody promotes while the aliases are being written."""
 
-        def align_aliases(self, name: str, production: str | None, candidate: str | None) -> None:
+        def point(self, name: str, production: str | None, candidate: str | None) -> None:
             nonlocal promoted
             if not promoted:
                 promoted = True
                 ledger.promote(name, "tester", "meanwhile")
-            tracking.align_aliases(name, production, candidate)
+            super().point(name, production, candidate)
 
     assert ledger.history("loans", 1)[0].reason == "passed its gates beside production 1"
-    state = releasing.align_aliases(ledger, Slow(mlflow_url), "loans")
+    state = Slow(mlflow_url).align(ledger, "loans")
     assert state.production == 2
     champion = MlflowClient(mlflow_url).get_model_version_by_alias("loans", "champion")
     assert champion.version == (ledger.release("loans", 2).manifest or {})["mlflow_version"]

@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import httpx
 import pytest
 from dagster import DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 from mlflow import MlflowClient
 
+from mlops_assets.rollout.registry import Registry
 from mlops_assets.training.tracking import Tracking
 from mlops_assets.training.tracking_end import TrackingRuns, close_orphans, tracking_end_sensor
 from tests.servers import free_port
@@ -138,8 +140,12 @@ def test_a_model_is_registered_once_for_its_run(client: MlflowClient, mlflow_url
         uri = mlflow.onnx.log_model(model, name="model", signature=signature, pip_requirements=["numpy"]).model_uri
     versions = [tracking.register(name, uri, run_id, {"release": "1"}) for _ in range(3)]
     assert versions == ["1", "1", "1"]
-    tracking.align_aliases(name, "1", None)
+    registry = Registry(mlflow_url)
+    registry.point(name, "1", None)
     assert client.get_model_version_by_alias(name, "champion").version == "1"
-    tracking.align_aliases(name, None, "1")
+    registry.point(name, None, "1")
     assert client.get_model_version_by_alias(name, "challenger").version == "1"
     assert client.get_registered_model(name).aliases == {"challenger": "1"}
+    registry.point("nothing-registered-yet", None, None)
+    with pytest.raises(httpx.HTTPStatusError):
+        registry.point("nothing-registered-yet", "1", None)

@@ -1,0 +1,74 @@
+"""The gateway's files of an installation: its configuration from the products, its first routes from the ledger.
+
+Keep out what the files say (`rollout.gateway`) and keeping the routes up to date (`rollout.controller`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mlops_assets.installation.secret_files import operator_token
+from mlops_assets.rollout import gateway
+from mlops_assets.rollout.controller import Online
+from mlops_assets.rollout.gateway import Upstream
+from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.settings import Settings
+from mlops_assets.storage.database import Database
+from mlops_assets.training.spec import Product
+
+
+def online_products(settings: Settings, products: list[Product]) -> list[Online]:
+    """The products that are served over HTTP, with where their services are, by slot."""
+    found = []
+    for product in products:
+        serving = product.serving
+        if serving is None:
+            continue
+        own = (f"/api/{serving.route}", f"/api/{serving.route}/batch")
+        where = Upstream(
+            product=product.name,
+            slot=serving.slot,
+            paths=own + tuple(f"/api/{vocabulary.route}" for vocabulary in serving.vocabularies),
+            production_port=settings.ports.production(serving.slot),
+            candidate_port=settings.ports.candidate(serving.slot),
+        )
+        found.append(Online(product.name, product.rollout, where, settings.host))
+    return sorted(found, key=lambda online: online.upstream.slot)
+
+
+def routes_file(settings: Settings) -> Path:
+    """What the gateway reads again whenever it is replaced."""
+    return settings.gateway / "routes.json"
+
+
+def configure(settings: Settings, products: list[Product]) -> str:
+    """Write the gateway's configuration; its digest."""
+    path = settings.gateway / "envoy.json"
+    settings.gateway.mkdir(parents=True, exist_ok=True)
+    config = gateway.bootstrap(
+        [online.upstream for online in online_products(settings, products)],
+        host=settings.host,
+        port=settings.ports.gateway,
+        metrics_port=settings.ports.gateway_metrics,
+        admin_socket=settings.gateway_admin,
+        routes_file=routes_file(settings),
+        failures_log=settings.gateway / "failures.log",
+        limits=gateway.Limits(),
+    )
+    gateway.write(path, config)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_routes(settings: Settings, products: list[Product]) -> None:
+    """Write the routes that the ledger asks for now, so that the gateway starts with them."""
+    database = Database.connect(settings.database)
+    try:
+        ledger = Ledger(database)
+        online = online_products(settings, products)
+        states = {product.name: ledger.state(product.name) for product in online}
+        upstreams = [product.upstream for product in online]
+        token = operator_token(settings.secrets)
+        gateway.write(routes_file(settings), gateway.routes(upstreams, states, operator_token=token))
+    finally:
+        database.dispose()

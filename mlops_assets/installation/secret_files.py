@@ -1,0 +1,41 @@
+"""What an installation generates once and keeps to itself: the key of prediction ids, the operators' token.
+
+Keep out passwords that a person chooses: those come from the settings.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+KEY_FILE = "key"
+TOKEN_FILE = "operator_token"  # noqa: S105 (a file's name)
+
+
+def prepare(folder: Path) -> None:
+    """Generate what isn't there yet; only the owner may read it. What is there never changes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for name, value in ((KEY_FILE, secrets.token_hex(32)), (TOKEN_FILE, secrets.token_urlsafe(32))):
+        _write_once(folder / name, value)
+
+
+def operator_token(folder: Path) -> str:
+    """The bearer token of operators."""
+    return (folder / TOKEN_FILE).read_text().strip()
+
+
+def _write_once(path: Path, value: str) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(value + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # Unlike a rename, a link never replaces what another start has just made.
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
