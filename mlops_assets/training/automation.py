@@ -23,7 +23,7 @@ def train_job(product: Product) -> Any:
     """`<product>_train`: every stage from the source to the release."""
     return dg.define_asset_job(
         f"{product.name}_train",
-        selection=dg.AssetSelection.groups(product.name),
+        selection=dg.AssetSelection.assets(dg.AssetKey([product.name, "release"])).upstream(),
         description=f"{product.title}: data, features, model, gates, release",
         tags={"product": product.name, "dagster/max_runtime": str(product.run_timeout_seconds)},
     )

@@ -10,6 +10,8 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel
 
+from mlops_assets.prediction_log.component import log_definitions
+from mlops_assets.rollout.component import rollout_definitions
 from mlops_assets.training.assets import product_assets
 from mlops_assets.training.automation import data_sensor, train_job, train_schedule
 from mlops_assets.training.spec import Product
@@ -35,10 +37,15 @@ class ProductComponent(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Everything Dagster knows about the product."""
-        job = train_job(self.product)
-        return dg.Definitions(
-            assets=product_assets(self.product),
+        product = self.product
+        job = train_job(product)
+        training = dg.Definitions(
+            assets=product_assets(product),
             jobs=[job],
-            schedules=[train_schedule(self.product, job)],
-            sensors=[data_sensor(self.product, job)],
+            schedules=[train_schedule(product, job)],
+            sensors=[data_sensor(product, job)],
         )
+        if product.serving is None:
+            return training
+        served = (product.name, product.title, product.owner, product.rollout)
+        return dg.Definitions.merge(training, log_definitions(*served), rollout_definitions(*served))

@@ -158,100 +158,117 @@ def test_the_aliases_follow_a_decision_made_while_mlflow_was_down(ledger: Ledger
     ]
 
 
-# A controller in a process of its own that is killed at its n-th passage of a point where something is decided or
-# written: inside and between the ledger's transactions, the routes and the aliases.
+# One process that forks a controller for each place, so that the imports are paid once. The child is killed at its
+# n-th passage of a point where something is decided or written: inside and between the ledger's transactions, the
+# routes and the aliases. A second child then goes on where the first was killed.
 KILLED = """
-import os, sys
+import json, os, sys
 from pathlib import Path
-from tests.integration.test_controller import PRODUCT, RolloutPolicy, Services, controller
+import httpx
+from sqlalchemy import text
+from tests.integration.test_controller import PRODUCT, RolloutPolicy, Services, controller, release
 from mlops_assets.rollout import gateway, ledger as ledgers
 from mlops_assets.rollout.facts import Decision, Evidence
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.rollout.registry import Registry
 from mlops_assets.storage.database import Database
-import httpx
-from sqlalchemy.orm import Session
 
-left = int(sys.argv[1])
+left = 0
 
-def deadly(owner, name, after):
+def deadly(owner, name):
     real = getattr(owner, name)
-    def wrapped(*a, **k):
+    def point():
         global left
-        if not after:
-            left -= 1
-            if left == 0:
-                os._exit(9)
+        left -= 1
+        if left == 0:
+            os._exit(9)
+    def wrapped(*a, **k):
+        point()
         result = real(*a, **k)
-        if after:
-            left -= 1
-            if left == 0:
-                os._exit(9)
+        point()
         return result
     setattr(owner, name, wrapped)
 
 for owner, name in ((ledgers, "_lock"), (ledgers, "_append"), (gateway, "write"), (Registry, "point")):
-    deadly(owner, name, False)
-    deadly(owner, name, True)
+    deadly(owner, name)
 
-database = Database.connect(os.environ["URL"])
-ledger = ledgers.Ledger(database)
-services = Services()
-registry = Registry("http://mlflow", httpx.MockTransport(lambda r: httpx.Response(200, json={})))
-steps = controller(ledger, Path(sys.argv[2]), services, registry=registry, policy=RolloutPolicy(watch_hours=0))
-for _ in range(10):
-    state = ledger.state(PRODUCT)
-    services.hold(state.production, state.candidate)
+def run(folder):
+    database = Database.connect(os.environ["URL"])
+    ledger, services = ledgers.Ledger(database), Services()
+    registry = Registry("http://mlflow", httpx.MockTransport(lambda r: httpx.Response(200, json={})))
+    steps = controller(ledger, folder, services, registry=registry, policy=RolloutPolicy(watch_hours=0))
+    for _ in range(10):
+        state = ledger.state(PRODUCT)
+        services.hold(state.production, state.candidate)
+        steps.step()
+        state = ledger.state(PRODUCT)
+        if state.phase is Phase.HOLD:
+            evidence = Evidence(hours=30, step_hours=30)
+            ledger.look(PRODUCT, Decision("promote", ("better",)), evidence, RolloutPolicy(),
+                        actor="platform", expected_seq=state.seq, key="look:1")
+        if state.phase is Phase.DONE:
+            break
     steps.step()
-    state = ledger.state(PRODUCT)
-    if state.phase is Phase.HOLD:
-        evidence = Evidence(hours=30, step_hours=30)
-        ledger.look(PRODUCT, Decision("promote", ("better",)), evidence, RolloutPolicy(),
-                    actor="platform", expected_seq=state.seq, key="look:1")
-    if state.phase is Phase.DONE:
+
+def child(place):
+    global left
+    pid = os.fork()
+    if pid == 0:
+        left = place
+        try:
+            run(Path(sys.argv[1]))
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+for place in range(1, 200):
+    database = Database.connect(os.environ["URL"])
+    with database.engine.begin() as connection:
+        for table in ("ledger", "release"):
+            connection.execute(text(f"ALTER TABLE mlops.{table} DISABLE TRIGGER USER"))
+            connection.execute(text(f"DELETE FROM mlops.{table}"))
+            connection.execute(text(f"ALTER TABLE mlops.{table} ENABLE TRIGGER USER"))
+    ledger = ledgers.Ledger(database)
+    for number in "ab":
+        release(ledger, number)
+    database.dispose()
+    first = child(place)
+    second = child(0) if first else 0
+    entries = [[e.seq, e.event, e.production, e.candidate] for e in reversed(ledger.history(PRODUCT))]
+    database.dispose()
+    print(json.dumps([place, first, second, entries]), flush=True)
+    if not first:
         break
-steps.step()
 """
 
 
 def test_killed_at_any_step_of_any_transition_it_ends_in_the_same_state(
-    ledger: Ledger, database: Database, postgres_url: str, tmp_path: Path
+    ledger: Ledger, postgres_url: str, tmp_path: Path
 ) -> None:
-    wanted = [Event.FIRST_RELEASE, Event.CANDIDATE, Event.STARTED, Event.PROMOTED, Event.WATCHING, Event.SETTLED]
-    environment = os.environ | {"URL": postgres_url}
-    kills = 0
-    for place in range(1, 200):
-        with database.engine.begin() as connection:
-            for table in ("ledger", "release"):
-                connection.exec_driver_sql(f"ALTER TABLE mlops.{table} DISABLE TRIGGER USER")
-                connection.exec_driver_sql(f"DELETE FROM mlops.{table}")
-                connection.exec_driver_sql(f"ALTER TABLE mlops.{table} ENABLE TRIGGER USER")
-        for run in ("a", "b"):
-            release(ledger, run)
-        died = run_killed(place, tmp_path, environment)
-        if died:
-            kills += 1
-            assert run_killed(0, tmp_path, environment) == 0
-        entries = list(reversed(ledger.history(PRODUCT)))
-        assert [entry.event for entry in entries] == wanted, f"killed at {place}"
-        assert [entry.seq for entry in entries] == list(range(1, 7))
-        state = ledger.state(PRODUCT)
-        assert (state.production, state.candidate, state.phase) == (2, None, Phase.DONE)
-        if not died:
-            break
-    assert kills >= 20
-    assert json.loads((tmp_path / "routes.json").read_text())["resources"]
-
-
-def run_killed(place: int, folder: Path, environment: dict[str, str]) -> int:
+    ledger.database.dispose()
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(place), str(folder)],
+        [sys.executable, "-c", KILLED, str(tmp_path)],
         cwd=PROJECT,
-        env=environment,
+        env=os.environ | {"URL": postgres_url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
-    assert done.returncode in (0, 9), done.stderr
-    return done.returncode
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    wanted = [
+        [1, Event.FIRST_RELEASE, 1, None],
+        [2, Event.CANDIDATE, 1, 2],
+        [3, Event.STARTED, 1, 2],
+        [4, Event.PROMOTED, 2, None],
+        [5, Event.WATCHING, 2, None],
+        [6, Event.SETTLED, 2, None],
+    ]
+    assert [first for _, first, _, _ in told] == [9] * (len(told) - 1) + [0]
+    assert len(told) > 20
+    for place, _, second, entries in told:
+        assert (second, entries) == (0, wanted), f"killed at {place}"
+    assert json.loads((tmp_path / "routes.json").read_text())["resources"]
