@@ -19,12 +19,14 @@ from rich.table import Table
 from mlops_assets.installation import first_release
 from mlops_assets.installation.programs import PYTHON, Program
 from mlops_assets.installation.report import Report
+from mlops_assets.installation.secret_files import TOKEN_FILE
 from mlops_assets.installation.supervisor import Supervisor, tail
 from mlops_assets.installation.up import exclusive, prepare_home, start, stop
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import PROJECT, Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import declared_products
+from mlops_assets.training.spec import Product
 
 LOCATION_FLAGS = frozenset(
     {
@@ -52,13 +54,13 @@ def up(settings: Settings, console: Console, train: bool = True) -> None:
             if train:
                 for product in online:
                     first_release.train_if_needed(settings, ledger, product, report)
-            console.print(addresses(settings, programs))
+            console.print(addresses(settings, programs, products))
             for product in online:
                 if ledger.state(product.name).production is not None:
                     _show_example(console, first_release.example(settings, ledger, product), product.title)
         finally:
             database.dispose()
-    console.print("[dim]mlops status · mlops doctor · mlops logs · mlops down[/]")
+    console.print("[dim]mlops status · traffic · rollout status · doctor · logs · down[/]")
 
 
 def _show_example(console: Console, shown: first_release.Example, title: str) -> None:
@@ -68,16 +70,20 @@ def _show_example(console: Console, shown: first_release.Example, title: str) ->
     console.print(f"  [green]{escape(answer)}[/]", soft_wrap=True, highlight=False)
 
 
-def addresses(settings: Settings, programs: list[Program]) -> Table:
+def addresses(settings: Settings, programs: list[Program], products: list[Product]) -> Table:
     """Where a person or a client finds each part."""
     table = Table(title="Addresses", title_justify="left", box=None, pad_edge=False)
     table.add_column("part", style="bold")
     table.add_column("address")
-    for program in programs:
-        if program.port is not None and program.ready_path is not None:
-            table.add_row(program.title, f"http://{settings.host}:{program.port}")
-        if program.name.endswith("_production"):
-            table.add_row("  its API, to read and try", f"http://{settings.host}:{program.port}/docs")
+    for product in (p for p in products if p.serving is not None):
+        prefix = f"{settings.gateway_url}/{product.name}"
+        table.add_row(product.title, f"{prefix}/   [dim]its page; its API at {prefix}/docs[/]")
+    table.add_row("Rollouts", f"{settings.api_url}/rollouts   [dim]token: {settings.secrets / TOKEN_FILE}[/]")
+    table.add_row("Dagster", settings.dagster_url)
+    table.add_row("MLflow", settings.mlflow_url)
+    services = [p for p in programs if p.name.endswith(("_production", "_candidate"))]
+    for program in services:
+        table.add_row(program.title, f"http://{settings.host}:{program.port}   [dim]behind the gateway[/]")
     if settings.embedded_database:
         table.add_row("PostgreSQL", f"socket in {settings.postgres_socket_dir}")
     table.add_row("State and files", str(settings.home))

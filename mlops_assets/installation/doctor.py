@@ -5,8 +5,10 @@ Add a question here when its answer explains a failure that people meet. Every q
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +27,16 @@ from mlops_assets.training.catalogue import DeclarationError, declared_products
 
 ASK_SECONDS = 5.0
 LEAST_FREE_GB = 2.0
-KNOWN_PREFIXES = ("MLOPS_SERVING_", "MLOPS_DAGSTER_", "MLOPS_RUN", "MLOPS_CODE_PORT", "MLOPS_COMPUTE_")
+LONGEST_SILENCE_SECONDS = 30.0
+STATUS_FILE = "status.json"
+KNOWN_PREFIXES = (
+    "MLOPS_SERVING_",
+    "MLOPS_SHIPPER_",
+    "MLOPS_DAGSTER_",
+    "MLOPS_RUN",
+    "MLOPS_CODE_PORT",
+    "MLOPS_COMPUTE_",
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ def doctor(settings: Settings, console: Console) -> int:
         ("dagster", _dagster),
         ("mlflow", _mlflow),
         ("serving", _serving),
+        ("gateway", _gateway),
+        ("log", _prediction_log),
     ]
     bad = 0
     for title, ask in questions:
@@ -139,6 +152,33 @@ def _mlflow(settings: Settings) -> Answer:
     return Answer(answer.status_code == 200, f"{settings.mlflow_url}: {answer.text[:80]}", "mlops logs mlflow")
 
 
+def _gateway(settings: Settings) -> Answer:
+    try:
+        answer = httpx.get(
+            f"http://{settings.host}:{settings.ports.gateway_metrics}/stats/prometheus", timeout=ASK_SECONDS
+        )
+        routed = httpx.get(f"{settings.gateway_url}/no-such-product", timeout=ASK_SECONDS)
+    except httpx.HTTPError as error:
+        return Answer(False, f"{settings.gateway_url}: {error}", "mlops logs gateway")
+    good = answer.status_code == 200 and routed.status_code < 500
+    return Answer(good, f"{settings.gateway_url} answers", "mlops logs gateway")
+
+
+def _prediction_log(settings: Settings) -> Answer:
+    try:
+        told = json.loads((settings.journal / STATUS_FILE).read_text())
+    except (OSError, ValueError):
+        return Answer(False, "the shipper has never told its state", "mlops logs shipper")
+    silent, waiting = time.time() - told["updated_at"], told["oldest_unshipped_seconds"]
+    said = f"{told['backlog_bytes'] / 2**20:,.1f} MB not in the database yet, oldest {waiting:.0f} s"
+    if told["last_error"]:
+        said += f"; {told['last_error']}"
+    good = silent < LONGEST_SILENCE_SECONDS and waiting < LONGEST_SILENCE_SECONDS
+    return Answer(
+        good, said if silent < LONGEST_SILENCE_SECONDS else f"silent for {silent:.0f} s", "mlops logs shipper"
+    )
+
+
 def _serving(settings: Settings) -> Answer:
     database = Database.connect(settings.database)
     said, good = [], True
@@ -147,12 +187,12 @@ def _serving(settings: Settings) -> Answer:
         for product in declared_products():
             if product.serving is None:
                 continue
-            url = f"http://{settings.host}:{settings.ports.production(product.serving.slot)}/api/health"
-            wanted = ledger.state(product.name).production
-            health = httpx.get(url, timeout=ASK_SECONDS).json()
-            version = (health.get("model") or {}).get("version")
-            good = good and health["status"] == "ok" and version == wanted
-            said.append(f"{product.name}: release {version} of {wanted}, {health['status']}")
+            state, ports, slot = ledger.state(product.name), settings.ports, product.serving.slot
+            for port, wanted in ((ports.production(slot), state.production), (ports.candidate(slot), state.standby)):
+                health = httpx.get(f"http://{settings.host}:{port}/api/health", timeout=ASK_SECONDS).json()
+                version = (health.get("model") or {}).get("version")
+                good = good and health["status"] == "ok" and version == wanted
+                said.append(f"{product.name} on {port}: release {version} of {wanted}, {health['status']}")
     except (httpx.HTTPError, SQLAlchemyError, ValueError, DeclarationError) as error:
         words = str(error).strip().splitlines()[0]
         return Answer(False, f"a service doesn't answer: {words}", "mlops status; mlops logs")

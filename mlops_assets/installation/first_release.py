@@ -126,8 +126,7 @@ def example(settings: Settings, ledger: Ledger, product: Product) -> Example:
     if version is None:
         raise FirstReleaseError(f"{product.title} has no production release")
     manifest = ledger.release(product.name, version).manifest or {}
-    port = settings.ports.production(product.serving.slot)
-    url = f"http://{settings.host}:{port}/api/{product.serving.route}"
+    url = f"{settings.gateway_url}/{product.name}/api/{product.serving.route}"
     answered = [_ask(url, smoke["request"], version) for smoke in manifest["smoke"]]
     # Rather one that the service has nothing to remark on.
     request, answer = next((pair for pair in answered if not pair[1].get("notes")), answered[0])

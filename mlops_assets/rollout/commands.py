@@ -9,11 +9,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mlops_assets.rollout.facts import Evidence
 from mlops_assets.rollout.ledger import Ledger, LedgerError, State
 from mlops_assets.rollout.phases import MEANING
+from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.storage.database import Database, LedgerEntry
 
 
@@ -130,6 +132,47 @@ def replay(ledger: Ledger, database: Database, console: Console, product: str, r
         table.add_row(f"{look.at:%Y-%m-%d %H:%M:%S}", str(look.rollout), look.recorded, look.replayed, said)
     console.print(table)
     return all(look.matches for look in looks)
+
+
+def simulate(console: Console, policy: RolloutPolicy, requests_per_hour: float, rated: float, runs: int) -> None:
+    """Print how rollouts under this policy would end with this traffic, for candidates of known quality."""
+    from mlops_assets.rollout.simulate import forecast
+
+    with Progress(TextColumn("simulating"), BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("simulating", total=None)
+        told = forecast(
+            policy,
+            requests_per_hour,
+            rated,
+            runs=runs,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title=f"{runs} rollouts each: {requests_per_hour:g} requests/h, {rated:.1%} rated, candidate at "
+        f"{', '.join(f'{step:.0%}' for step in policy.steps)}, policy {policy.policy}",
+        title_justify="left",
+    )
+    for column in (
+        "if the candidate is",
+        "promoted",
+        "rolled back",
+        f"none in {policy.max_days:g} d",
+        "median",
+        "90 %",
+    ):
+        table.add_column(column, justify="left" if column.startswith("if") else "right")
+    for row in told:
+        shares = [f"{share:.1%}" for share in (row.promoted, row.rolled_back, row.undecided)]
+        table.add_row(row.truth, *shares, _hours(row.median_hours), _hours(row.p90_hours))
+    console.print(table)
+
+
+def _hours(hours: float | None) -> str:
+    if hours is None:
+        return "–"
+    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.0f} h"
 
 
 def _release(ledger: Ledger, product: str, version: int | None, labels: dict[int, list[str]]) -> str:

@@ -81,6 +81,13 @@ class State:
         """Whether the candidate serves a share of the users."""
         return self.candidate is not None and self.phase in COMPARING and self.candidate_share > 0
 
+    @property
+    def standby(self) -> int | None:
+        """The release that the second service holds: the candidate, the one to go back to, or production."""
+        if self.candidate is not None:
+            return self.candidate
+        return self.previous or self.production if self.phase in (Phase.PROMOTING, Phase.WATCH) else self.production
+
 
 @dataclass(frozen=True)
 class Move:
