@@ -9,28 +9,40 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference import openapi
 from inference.contract import Contract
+from inference.drill import Drill
+from inference.feedback import Acknowledged, Feedback, FeedbackTaker
+from inference.form import Form, form_of
 from inference.functions import ProductFunctions
-from inference.gate import Gate
-from inference.health import disk_folder, health
+from inference.gate import FEEDBACK_PATH, Gate
+from inference.health import Health
+from inference.log_routes import log_routes
 from inference.metrics import Metrics
+from inference.pages import add_pages
 from inference.predict import Predictor
+from inference.record import Recorder
 from inference.served import Served
 from inference.settings import ServingSettings, VocabularyRoute
 
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def create_app(settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics) -> ASGIApp:
-    """The application behind its gate; everything it reads at run time is in `served`."""
+def create_app(
+    settings: ServingSettings,
+    functions: ProductFunctions,
+    served: Served,
+    metrics: Metrics,
+    recorder: Recorder | None = None,
+    drill: Drill | None = None,
+) -> ASGIApp:
+    """The application behind its gate; everything it reads at run time is in `served` and `drill`."""
     app = FastAPI(
         title=f"{settings.product} inference",
         version=f"1 ({settings.variant})",
@@ -39,18 +51,31 @@ def create_app(settings: ServingSettings, functions: ProductFunctions, served: S
         strict_content_type=False,
     )
     app.add_exception_handler(Exception, _leave_to_gate)
-    predictor = Predictor(settings, Contract(functions.request, settings.batch_limit), served, metrics)
+    app.add_exception_handler(RequestValidationError, _bad_query)
+    drill = drill or Drill(None)
+    contract = Contract(functions.request, settings.batch_limit)
+    predictor = Predictor(settings, contract, served, metrics, recorder, drill)
     _add_predictions(app, settings, functions, predictor)
     for vocabulary in settings.vocabularies:
         _add_vocabulary(app, vocabulary, served)
-    _add_state(app, settings, served, metrics)
-    _add_docs(app, functions)
+    _add_feedback(app, FeedbackTaker(settings, recorder, metrics))
+    app.include_router(log_routes(settings, served))
+    _add_form(app, settings, functions, served)
+    _add_state(app, Health(settings, served, recorder.journal if recorder else None, drill), metrics)
+    _add_document(app, functions)
+    add_pages(app)
     return Gate(_Shortcut(app, f"/api/{settings.route}", predictor), settings, metrics)
 
 
 async def _leave_to_gate(_: Request, error: Exception) -> Response:
     """Send nothing: FastAPI would answer a fault in plain text before the gate sees it."""
     raise error
+
+
+async def _bad_query(_: Request, error: Exception) -> Response:
+    """Errors of a query have the shape of a body's."""
+    found = error.errors() if isinstance(error, RequestValidationError) else ()
+    return JSONResponse({"detail": [{key: entry[key] for key in ("loc", "msg", "type")} for entry in found]}, 422)
 
 
 class _Shortcut:
@@ -72,50 +97,70 @@ class _Shortcut:
         await response(scope, receive, send)
 
 
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": openapi.Problem} for status in statuses}
+
+
 def _add_predictions(
     app: FastAPI, settings: ServingSettings, functions: ProductFunctions, predictor: Predictor
 ) -> None:
     single, batch = openapi.answer_models(settings.answer)
-    problems: dict[int | str, dict[str, Any]] = {
-        status: {"model": openapi.Problem} for status in (400, 413, 415, 422, 503)
-    }
+    problems = _problems(400, 413, 415, 422, 503)
     path = f"/api/{settings.route}"
     app.add_api_route(
         path, predictor.predict, methods=["POST"], response_model=None, summary="Estimate one record",
         responses={200: {"model": single}, **problems},
-        openapi_extra={"requestBody": openapi.record_body(functions.request)},
+        openapi_extra={"requestBody": openapi.record_body(functions.request), "parameters": openapi.CALLER},
     )  # fmt: skip
     app.add_api_route(
         f"{path}/batch", predictor.predict_batch, methods=["POST"], response_model=None,
         summary=f"Estimate up to {settings.batch_limit} records",
         responses={200: {"model": batch}, **problems},
-        openapi_extra={"requestBody": openapi.batch_body(functions.request, settings.batch_limit)},
+        openapi_extra={
+            "requestBody": openapi.batch_body(functions.request, settings.batch_limit), "parameters": openapi.CALLER,
+        },
     )  # fmt: skip
 
 
 def _add_vocabulary(app: FastAPI, vocabulary: VocabularyRoute, served: Served) -> None:
     async def known_values() -> dict[str, list[str]]:
-        model = served.model
-        if model is None:
+        serving = served.current
+        if serving is None:
             raise HTTPException(503, "no model is loaded yet; GET /api/health says why", {"Retry-After": "1"})
-        return {vocabulary.key: list(model.manifest.vocabulary.get(vocabulary.column, ()))}
+        return {vocabulary.key: list(serving.model.manifest.vocabulary.get(vocabulary.column, ()))}
 
     app.add_api_route(
         f"/api/{vocabulary.route}",
         known_values,
         methods=["GET"],
         summary=f"Known values of {vocabulary.column}",
+        responses=_problems(503),
     )
 
 
-def _add_state(app: FastAPI, settings: ServingSettings, served: Served, metrics: Metrics) -> None:
-    folder = disk_folder(settings)
+def _add_feedback(app: FastAPI, taker: FeedbackTaker) -> None:
+    app.add_api_route(
+        FEEDBACK_PATH, taker.take, methods=["POST"], response_model=None, summary="Say how good an estimate was",
+        responses={200: {"model": Acknowledged}, **_problems(400, 404, 413, 415, 422, 503)},
+        openapi_extra={"requestBody": openapi.record_body(Feedback)},
+    )  # fmt: skip
 
-    @app.get("/api/health", summary="Status of this service, its machine, database and model")
+
+def _add_form(app: FastAPI, settings: ServingSettings, functions: ProductFunctions, served: Served) -> None:
+    @app.get("/api/form", summary="What a page must ask for an estimate", response_model_exclude_none=True)
+    async def form() -> Form:
+        return form_of(settings, functions.request, served)
+
+
+def _add_state(app: FastAPI, health: Health, metrics: Metrics) -> None:
+    @app.get("/api/health", summary="Status of this service, its machine, database, log and model")
     def get_health() -> dict[str, Any]:
-        return health(settings, served, folder)
+        return health.full()
 
-    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @app.get(
+        "/metrics", summary="Prometheus metrics", response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )  # fmt: skip
     def get_metrics() -> Response:
         return Response(metrics.exposition(), media_type=EXPOSITION)
 
@@ -125,29 +170,17 @@ def _add_state(app: FastAPI, settings: ServingSettings, served: Served, metrics:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> JSONResponse:
-        return JSONResponse({"ready": served.model is not None}, 200 if served.model is not None else 503)
+        told = health.ready()
+        return JSONResponse(told, 200 if told["ready"] else 503)
 
 
-def _add_docs(app: FastAPI, functions: ProductFunctions) -> None:
+def _add_document(app: FastAPI, functions: ProductFunctions) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             plain = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            app.openapi_schema = openapi.add_request_schema(plain, functions.request)
+            for body in (functions.request, Feedback):
+                openapi.add_request_schema(plain, body)
+            app.openapi_schema = plain
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
-    app.mount("/docs-files", StaticFiles(directory=openapi.swagger_files()), name="docs-files")
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> RedirectResponse:
-        return RedirectResponse("docs")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="openapi.json",
-            title=app.title,
-            swagger_js_url="docs-files/swagger-ui-bundle.js",
-            swagger_css_url="docs-files/swagger-ui.css",
-            swagger_favicon_url="docs-files/favicon-light-32x32.png",
-        )

@@ -24,6 +24,8 @@ from inference.settings import PRODUCTS, SERVING_FILE
 
 BUILD_SECONDS = 120
 RELEASE_FOLDER = "release"
+FRONTEND = "frontend"
+PAGE_FILES = {".html", ".css", ".js", ".svg", ".png", ".ico", ".woff2"}
 REQUIREMENTS = (
     "bentoml", "fastapi", "httptools", "numpy", "onnxruntime", "prometheus-client", "psutil", "pydantic",
     "pydantic-settings", "python-multipart", "uvloop",
@@ -90,6 +92,7 @@ def build(release: Path, serving: Serving, home: Path) -> str:
 def _write_sources(context: Path, manifest: Manifest) -> None:
     root = Path(__file__).resolve().parent.parent
     wanted = [*(root / "inference").rglob("*.py"), root / "mlops_assets" / "__init__.py"]
+    wanted += (path for path in (root / "inference" / FRONTEND).rglob("*") if path.suffix in PAGE_FILES)
     wanted += (root / "mlops_assets" / "products").rglob("*.py")
     for source in wanted:
         _copy(source, context / source.relative_to(root))
@@ -120,7 +123,7 @@ def _bentofile(manifest: Manifest) -> dict[str, Any]:
         "service": "inference.service:service",
         "name": manifest.product,
         "labels": {"product": manifest.product, "release": str(manifest.version)},
-        "include": ["**/*.py", SERVING_FILE, f"{RELEASE_FOLDER}/*"],
+        "include": ["**/*.py", f"inference/{FRONTEND}/**", SERVING_FILE, f"{RELEASE_FOLDER}/*"],
         "python": {
             "packages": [f"{name}=={installed_version(name)}" for name in REQUIREMENTS],
             "lock_packages": False,

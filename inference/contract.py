@@ -6,7 +6,7 @@ Add here a content type or a rule that holds for every product's requests. Keep 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, create_model
 from starlette.exceptions import HTTPException
@@ -17,6 +17,8 @@ JSON = "application/json"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 MAX_FIELDS = 100
 MAX_ERRORS = 50
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class BadBodyError(ValueError):
@@ -42,15 +44,7 @@ class Contract:
 
     async def read(self, request: Request) -> BaseModel:
         """One validated record of a JSON or form body. Raises BadBodyError, HTTPException 413 or 415."""
-        kind = content_type(request)
-        try:
-            if kind == JSON:
-                return self.request.model_validate_json(await request.body())
-            if kind in FORMS:
-                return self.request.model_validate(await _form(request))
-        except ValidationError as error:
-            raise bad_body(error) from error
-        raise HTTPException(415, f"send {JSON}, {FORMS[0]} or {FORMS[1]}")
+        return await read_body(request, self.request)
 
     async def read_batch_body(self, request: Request) -> bytes:
         """The bytes of a batch; JSON only, so HTTPException 415 for anything else."""
@@ -66,6 +60,19 @@ class Contract:
             raise bad_body(error) from error
         listings: list[BaseModel | ValidationError] = batch.listings
         return listings
+
+
+async def read_body(request: Request, body: type[Body]) -> Body:
+    """A JSON or form body as a `body`. Raises BadBodyError, HTTPException 413 or 415."""
+    kind = content_type(request)
+    try:
+        if kind == JSON:
+            return body.model_validate_json(await request.body())
+        if kind in FORMS:
+            return body.model_validate(await _form(request))
+    except ValidationError as error:
+        raise bad_body(error) from error
+    raise HTTPException(415, f"send {JSON}, {FORMS[0]} or {FORMS[1]}")
 
 
 def _record_or_error(value: Any, handler: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Add here how a change of role is answered. Keep out how roles are read (`roles`) and releases opened
 (`model_store`). A release that fails to load leaves the old one serving; it is tried again with growing
-pauses, and told once.
+pauses, and told once. A decision that changes only the label of what serves loads nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Protocol
 from inference.metrics import Metrics
 from inference.model import Model
 from inference.release import ReleaseError
-from inference.roles import Role, RoleReader, RolesError
-from inference.served import Served
+from inference.roles import Label, Role, RoleReader, RolesError
+from inference.served import Served, Serving
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -110,11 +110,14 @@ class Follower:
             self._retire()
         elif self._role is not None and _same(role, self._role):
             self._served.failure = self._failed = None
+            self._relabel(role)
         elif self._failed is None or not _same(role, self._failed):
             self._failures = 0
             self._swap(role)
         elif self._clock() >= self._try_again:
             self._swap(role)
+        else:
+            self._relabel(role)
 
     def _cut_off(self, reason: str) -> None:
         self._unreachable += 1
@@ -122,7 +125,7 @@ class Follower:
         if reason != self._served.database_failure:
             self._served.database_failure = reason
             log.warning("%s; what serves now goes on serving", reason)
-        if self._served.model is None and not self._restored:
+        if self._served.current is None and not self._restored:
             self._restore()
 
     def _restore(self) -> None:
@@ -134,18 +137,35 @@ class Follower:
             log.error("%s", self._served.failure)
             return
         if found is not None:
-            self._role, self._served.model = found
-            self._metrics.serving(found[0].version)
-            log.info("release %d serves from its local copy", found[0].version)
+            role, model = found
+            self._serve(role, Serving(model, role.label))
+            log.info("release %d serves as %s from its local copy", role.version, role.label)
 
     def _retire(self) -> None:
         self._failed = self._served.failure = None
         if self._role is None:
             return
         log.info("release %d is withdrawn: this variant has no role now", self._role.version)
-        self._role = self._served.model = None
+        self._role = self._served.current = None
         self._metrics.serving(None)
         self._remember(None)
+
+    def _serve(self, role: Role, serving: Serving) -> None:
+        self._role, self._served.current = role, serving
+        self._metrics.serving(serving.model.version)
+
+    def _relabel(self, role: Role) -> None:
+        """Give what serves now the label that the newest decision gives its release, without loading it again."""
+        now, held = self._served.current, self._role
+        if now is None or held is None:
+            return
+        label: Label = role.label_of(held.version)
+        if label == now.label:
+            return
+        held = Role(held.version, held.uri, role.production, role.candidate, role.since)
+        self._serve(held, Serving(now.model, label))
+        log.info("release %d serves as %s now", held.version, label)
+        self._remember(held)
 
     def _swap(self, role: Role) -> None:
         began = self._clock()
@@ -153,13 +173,13 @@ class Follower:
             model = self._store.open(role)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is told and the old one serves on)
             self._note_failure(role, error)
+            self._relabel(role)
             return
-        self._role, self._served.model = role, model
+        self._serve(role, Serving(model, role.label))
         self._failed = self._served.failure = None
         self._metrics.swapped("ok")
-        self._metrics.serving(role.version)
         took = 1e3 * (self._clock() - began)
-        log.info("release %d serves, %.0f ms after its role was seen", role.version, took)
+        log.info("release %d serves as %s, %.0f ms after its role was seen", role.version, role.label, took)
         self._remember(role)
 
     def _remember(self, role: Role | None) -> None:

@@ -18,12 +18,15 @@ from inference.metrics import Metrics
 from inference.settings import ServingSettings
 
 CLOSE = {"Connection": "close"}
+FEEDBACK_PATH = "/api/feedback"
 
 log = logging.getLogger(__name__)
 
 
 class Gate:
-    """Answers 413 to larger bodies and 503 to more POSTs at once than the settings allow; counts errors."""
+    """Answers 413 to larger bodies and 503 to more POSTs at once than the settings allow; counts predictions'
+    errors, which are those of every POST but feedback.
+    """
 
     def __init__(self, app: ASGIApp, settings: ServingSettings, metrics: Metrics) -> None:
         self._app = app
@@ -43,7 +46,7 @@ class Gate:
 
         self._active += 1
         try:
-            await self._limited(scope, receive, counting)
+            await self._limited(scope, receive, send if scope["path"] == FEEDBACK_PATH else counting)
         finally:
             self._active -= 1
 
@@ -52,8 +55,7 @@ class Gate:
             busy = JSONResponse({"detail": "too many requests at once"}, 503, {"Retry-After": "1"})
             await busy(scope, receive, send)
             return
-        batch = scope["path"].endswith("/batch")
-        limit = self._settings.batch_body_limit if batch else self._settings.body_limit
+        limit = self._limit(scope["path"])
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)
         if declared is None:
             receive = _counted(receive, limit)
@@ -61,6 +63,11 @@ class Gate:
             await JSONResponse({"detail": _too_large(limit)}, 413, CLOSE)(scope, receive, send)
             return
         await self._guarded(scope, receive, send)
+
+    def _limit(self, path: str) -> int:
+        if path == FEEDBACK_PATH:
+            return self._settings.feedback_body_limit
+        return self._settings.batch_body_limit if path.endswith("/batch") else self._settings.body_limit
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A fault is logged under an id, and the caller gets that id and nothing else about it."""
@@ -74,7 +81,8 @@ class Gate:
         try:
             await self._app(scope, receive, watched)
         except asyncio.CancelledError:
-            self._metrics.failed(504)
+            if scope["method"] == "POST" and scope["path"] != FEEDBACK_PATH:
+                self._metrics.failed(504)
             raise
         except Exception:
             fault = uuid4().hex

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from inference.functions import ProductFunctions
 from inference.model import Model
 from inference.release import MANIFEST, ReleaseError, manifest_digest, read_manifest
-from inference.roles import Role
+from inference.roles import Label, Role
 
 POINTER = "pointer.json"
 
@@ -36,12 +36,13 @@ class Kept(BaseModel):
 
 
 class Pointer(BaseModel):
-    """What `pointer.json` holds: the copies, newest use first, and whether the first one is in service."""
+    """What `pointer.json` holds: the copies, newest use first, and whether and as what the first one serves."""
 
     model_config = ConfigDict(frozen=True)
 
     product: str
     serving: bool = False
+    label: Label = "production"
     kept: tuple[Kept, ...] = ()
 
 
@@ -83,7 +84,8 @@ class ModelStore:
             raise ReleaseError(f"release {role.version}: it was not opened from this store")
         first = Kept(version=role.version, uri=role.uri, digest=digest)
         rest = tuple(k for k in pointer.kept if k.digest != digest)
-        self._write(Pointer(product=self._product, serving=True, kept=(first, *rest)[: self._keep]))
+        kept = (first, *rest)[: self._keep]
+        self._write(Pointer(product=self._product, serving=True, label=role.label, kept=kept))
         self._prune()
 
     def reopen(self) -> tuple[Role, Model] | None:
@@ -91,8 +93,10 @@ class ModelStore:
         pointer = self._pointer()
         if not (pointer.serving and pointer.kept):
             return None
-        kept = pointer.kept[0]
-        return Role(version=kept.version, uri=kept.uri), self._load(kept)
+        kept, label = pointer.kept[0], pointer.label
+        production = kept.version if label == "production" else None
+        candidate = kept.version if label == "candidate" else None
+        return Role(kept.version, kept.uri, production, candidate), self._load(kept)
 
     def _find(self, role: Role) -> Kept | None:
         for kept in self._pointer().kept:

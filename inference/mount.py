@@ -1,4 +1,4 @@
-"""The ASGI application that BentoML mounts before the real one exists.
+"""The ASGI application that BentoML mounts before the real one exists, and the one path it must not answer itself.
 
 Keep out everything else: this module is imported in BentoML's supervising process, where nothing is served,
 and there FastAPI, NumPy and ONNX Runtime would only cost memory.
@@ -33,3 +33,15 @@ class LateApp:
         if self._app is None:
             raise RuntimeError("a request came before the worker was started")
         await self._app(scope, receive, send)
+
+
+class Ready:
+    """Gives /readyz to `front`: BentoML's own answer to it doesn't tell which release is ready."""
+
+    def __init__(self, app: ASGIApp, front: LateApp) -> None:
+        self._app = app
+        self._front = front
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and scope["path"] == "/readyz"
+        await (self._front if ours else self._app)(scope, receive, send)

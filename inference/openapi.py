@@ -14,6 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from inference.contract import FORMS, JSON
 
 REF = "#/components/schemas/{model}"
+CALLER = [
+    {
+        "name": "x-user-id",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "maxLength": 256},
+        "description": "Who asks, so that answers stay on one variant; kept only as a keyed hash",
+    }
+]
 
 
 class Interval(BaseModel):

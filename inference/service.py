@@ -10,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bentoml
 
-from inference.mount import LateApp
+from inference.mount import LateApp, Ready
 from inference.parent import follow_parent
 
 if TYPE_CHECKING:
     from inference.follower import Follower
     from inference.functions import ProductFunctions
     from inference.metrics import Metrics
+    from inference.record import Recorder
     from inference.served import Served
     from inference.settings import ServingSettings
+    from inference.ticker import Ticker
 
 FIRST_STEP_SECONDS = 5.0
 REQUEST_SECONDS = 2.0
@@ -44,15 +47,18 @@ class service:  # noqa: N801 (the name that is served)
     """Answers predictions of one product and one variant."""
 
     def __init__(self) -> None:
-        self._follower: Follower | None = None
+        self._running: _Running | None = None
 
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
         """Refuse to start at all, once and clearly, with settings that no worker could start with."""
+        from inference.keys import read_key
         from inference.settings import ServingSettings
 
-        ServingSettings()
+        settings = ServingSettings()
+        if settings.key_file is not None:
+            read_key(settings.key_file)
 
     @bentoml.on_startup
     async def start(self) -> None:
@@ -61,9 +67,9 @@ class service:  # noqa: N801 (the name that is served)
 
         logging.getLogger("inference").setLevel(logging.INFO)
         follow_parent()
-        self._follower = _start(ServingSettings())
-        if self._follower is not None:
-            await asyncio.to_thread(self._follower.wait, FIRST_STEP_SECONDS)
+        self._running = _start(ServingSettings())
+        if self._running.follower is not None:
+            await asyncio.to_thread(self._running.follower.wait, FIRST_STEP_SECONDS)
         # Start-up leaves some 136,000 objects that live as long as the process. BentoML's timer of each
         # request outlives its answer, which drives full collections, and each of those walked them all:
         # 70-100 ms in which nothing was answered. Frozen, they are not walked (2-7 ms).
@@ -72,35 +78,71 @@ class service:  # noqa: N801 (the name that is served)
 
     @bentoml.on_shutdown
     def stop(self) -> None:
-        """End the follower; requests in flight have been answered."""
-        if self._follower is not None:
-            self._follower.stop()
+        """End what runs beside the requests; those in flight have been answered."""
+        if self._running is not None:
+            self._running.stop()
 
     async def __is_ready__(self) -> bool:
         return front.ready()
 
 
-def _start(settings: ServingSettings) -> Follower | None:
+service.add_asgi_middleware(Ready, front=front)  # type: ignore[attr-defined]  # it is no class any more
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What runs beside the requests."""
+
+    ticker: Ticker
+    follower: Follower | None
+    recorder: Recorder | None
+
+    def stop(self) -> None:
+        """End all of it, the journal last."""
+        if self.follower is not None:
+            self.follower.stop()
+        self.ticker.stop()
+        if self.recorder is not None:
+            self.recorder.journal.close()
+
+
+def _start(settings: ServingSettings) -> _Running:
     """Serve the pinned release, or begin to follow the ledger."""
     from inference.app import create_app
+    from inference.drill import Drill
     from inference.functions import load_functions
     from inference.health import disk_folder
     from inference.metrics import Metrics
     from inference.model import Model
     from inference.release import read_manifest
-    from inference.served import Served
+    from inference.served import Served, Serving
+    from inference.ticker import Ticker
 
     pinned = settings.pinned
     module = settings.module or read_manifest(pinned or Path()).module
     functions = load_functions(module, allowed=settings.module)
-    served = Served()
-    metrics = Metrics(settings.product, settings.variant, disk_folder(settings))
-    front.open(create_app(settings, functions, served, metrics), lambda: served.model is not None)
+    served, drill, recorder = Served(settings.variant), Drill(settings.drill_file), _recorder(settings)
+    metrics = Metrics(settings.product, served, disk_folder(settings), recorder.journal if recorder else None)
+    front.open(create_app(settings, functions, served, metrics, recorder, drill), lambda: served.current is not None)
+    ticker = Ticker(drill.poll, *((recorder.journal.rotate_if_due,) if recorder else ()))
+    ticker.start()
     if pinned is None:
-        return _follow(settings, functions, served, metrics)
-    served.model = Model.load(pinned, functions)
-    metrics.serving(served.model.version)
-    return None
+        return _Running(ticker, _follow(settings, functions, served, metrics), recorder)
+    served.current = Serving(Model.load(pinned, functions), settings.variant)
+    metrics.serving(served.current.model.version)
+    return _Running(ticker, None, recorder)
+
+
+def _recorder(settings: ServingSettings) -> Recorder | None:
+    """What logs predictions, if the service was given a key and a folder for it."""
+    from inference.journal import Journal
+    from inference.keys import read_key
+    from inference.record import Recorder
+
+    if settings.key_file is None or settings.journal_dir is None:
+        return None
+    name = f"{settings.product}_{settings.variant}"
+    return Recorder(Journal(settings.journal_dir / name, name), read_key(settings.key_file), settings.product)
 
 
 def _follow(settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics) -> Follower:

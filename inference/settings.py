@@ -36,7 +36,9 @@ class ServingSettings(BaseSettings):
     """One product, one variant. Times are seconds, limits of bodies are bytes.
 
     `pinned` names a release folder that is served for ever; without it the ledger in `database_url` says
-    which release this variant serves. `module` may be left out only when a release is pinned.
+    which release this variant serves. `module` may be left out only when a release is pinned. `key_file` and
+    `journal_dir` come together: with them every answer is logged and feedback is taken. `token_file` opens the
+    log to who holds the token, `drill_file` is where an operator orders faults for a demonstration.
     """
 
     model_config = SettingsConfigDict(env_prefix="MLOPS_SERVING_", frozen=True, extra="forbid")
@@ -56,9 +58,18 @@ class ServingSettings(BaseSettings):
     body_limit: int = Field(default=64 * 1024, ge=256)
     batch_body_limit: int = Field(default=4 * 1024 * 1024, ge=256)
     max_concurrency: int = Field(default=256, ge=1)
+    title: str | None = Field(default=None, max_length=120)
+    key_file: Path | None = None
+    journal_dir: Path | None = None
+    token_file: Path | None = None
+    drill_file: Path | None = None
+    feedback_days: int = Field(default=90, ge=1)
+    feedback_body_limit: int = Field(default=16 * 1024, ge=256)
 
     @model_validator(mode="after")
     def _complete(self) -> ServingSettings:
+        if (self.key_file is None) != (self.journal_dir is None):
+            raise ValueError("give both MLOPS_SERVING_KEY_FILE and MLOPS_SERVING_JOURNAL_DIR, or neither")
         if self.pinned is not None:
             return self
         needed = {"module": self.module, "database_url": self.database_url, "cache_dir": self.cache_dir}

@@ -147,6 +147,7 @@ def _service(settings: Settings, product: Product, serving: Serving, variant: st
         environment={
             "BENTOML_HOME": str(home / "bentoml"),
             "MLOPS_SERVING_PRODUCT": product.name,
+            "MLOPS_SERVING_TITLE": product.title,
             "MLOPS_SERVING_MODULE": product.functions,
             "MLOPS_SERVING_VARIANT": variant,
             "MLOPS_SERVING_ROUTE": serving.route,

@@ -83,7 +83,7 @@ class Request(BaseModel):
     bath: int = Field(ge=1, le=50, description="Bathrooms", examples=[2])
     area_type: str | None = Field(
         default=None, max_length=40, description=f"How the area is measured: {', '.join(AREA_TYPES)}",
-        examples=["Super built-up Area"],
+        examples=["Super built-up Area"], json_schema_extra={"enum": [*AREA_TYPES, None]},
     )  # fmt: skip
     availability: str | None = Field(
         default=None, max_length=40, examples=["Ready To Move", "18-Dec"],

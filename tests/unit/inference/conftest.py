@@ -10,9 +10,11 @@ from inference.app import create_app
 from inference.functions import ProductFunctions, load_functions
 from inference.metrics import Metrics
 from inference.model import Model
-from inference.served import Served
+from inference.record import Recorder
+from inference.served import Served, Serving
 from inference.settings import ServingSettings, VocabularyRoute
 from tests.unit.inference.asgi_client import AsgiClient
+from tests.unit.inference.fake_journal import KEY, FakeJournal
 from tests.unit.inference.tiny_release import MODULE, PRODUCT, write_release
 
 
@@ -50,14 +52,26 @@ def settings(release: Path) -> ServingSettings:
 
 @pytest.fixture
 def served(model: Model) -> Served:
-    return Served(model=model)
+    return Served("candidate", Serving(model, "candidate"))
 
 
 @pytest.fixture
-def metrics(settings: ServingSettings, tmp_path: Path) -> Metrics:
-    return Metrics(settings.product, settings.variant, tmp_path)
+def journal() -> FakeJournal:
+    return FakeJournal()
 
 
 @pytest.fixture
-def client(settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics) -> AsgiClient:
-    return AsgiClient(create_app(settings, functions, served, metrics))
+def recorder(journal: FakeJournal) -> Recorder:
+    return Recorder(journal, KEY, PRODUCT)
+
+
+@pytest.fixture
+def metrics(settings: ServingSettings, served: Served, tmp_path: Path, journal: FakeJournal) -> Metrics:
+    return Metrics(settings.product, served, tmp_path, journal)
+
+
+@pytest.fixture
+def client(
+    settings: ServingSettings, functions: ProductFunctions, served: Served, metrics: Metrics, recorder: Recorder
+) -> AsgiClient:
+    return AsgiClient(create_app(settings, functions, served, metrics, recorder))

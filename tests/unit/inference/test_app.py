@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from inference.model import NotFiniteError
-from inference.served import Served
+from inference.served import Served, Serving
 from tests.unit.inference.asgi_client import AsgiClient
 from tests.unit.inference.tiny_release import HOME, expected
 
@@ -235,13 +235,14 @@ def test_bad_batch_is_422(client: AsgiClient, body: dict[str, Any], where: str) 
 
 
 def test_without_model_predictions_are_503_and_the_rest_works(client: AsgiClient, served: Served) -> None:
-    served.model = None
+    served.current = None
     for answer in (
         client.post(ROUTE, json=HOME), client.post(f"{ROUTE}/batch", json={"listings": [HOME]}),
         client.get("/api/get_towns"), client.get("/readyz"),
     ):  # fmt: skip
         assert answer.status_code == 503
         assert answer.json()
+    assert client.get("/readyz").json() == {"ready": False, "version": None, "variant": "standby", "failure": None}
     assert client.post(ROUTE, json=HOME).headers["retry-after"] == "1"
     body = client.get("/api/health").json()
     assert (body["status"], body["model"]) == ("degraded", None)
@@ -253,10 +254,12 @@ def test_fault_is_500_with_an_id_and_nothing_else(
     client: AsgiClient, served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
+        version = 9
+
         def estimate(self, requests: object) -> list[object]:
             raise NotFiniteError("secret detail")
 
-    served.model = Broken()  # type: ignore[assignment]
+    served.current = Serving(Broken(), "candidate")  # type: ignore[arg-type]
     for path, body in ((ROUTE, HOME), (f"{ROUTE}/batch", {"listings": [HOME]})):
         answer = client.post(path, json=body)
         assert answer.status_code == 500
@@ -284,6 +287,20 @@ def test_health_tells_what_serves(client: AsgiClient, served: Served) -> None:
     assert (degraded["status"], degraded["reasons"]) == ("degraded", ["release 4 can't serve: broken"])
 
 
+def test_state_pages_tell_no_folder_of_this_machine(client: AsgiClient, served: Served) -> None:
+    served.failure = (
+        "release 4 can't serve: /srv/my data/x/model.onnx: its SHA-256 differs (file:///tmp/a/b/release.json)"
+    )
+    served.database_failure = 'connection to server on socket "/run/pg/.s.PGSQL.5432" failed; s3://bucket/key/model'
+    ready = client.get("/readyz").json()
+    text = json.dumps(client.get("/api/health").json()) + json.dumps(ready)
+    for part in ("/srv", "/tmp", "/run", "a/b"):
+        assert part not in text
+    for part in ("model.onnx: its SHA-256", "(release.json)", ".s.PGSQL.5432", "s3://bucket/key/model"):
+        assert part in text
+    assert (ready["ready"], ready["version"], ready["variant"]) == (True, 3, "candidate")
+
+
 def test_metrics_count_answers(client: AsgiClient) -> None:
     for _ in range(3):
         client.post(ROUTE, json=HOME)
@@ -293,8 +310,6 @@ def test_metrics_count_answers(client: AsgiClient) -> None:
 
 
 def test_docs_need_nothing_from_outside(client: AsgiClient) -> None:
-    root = client.get("/")
-    assert (root.status_code, root.headers["location"]) == (307, "docs")
     page = client.get("/docs").text
     assert "http://" not in page
     assert "https://" not in page

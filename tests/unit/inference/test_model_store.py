@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,20 @@ def test_second_opening_needs_no_storage(store: ModelStore, tmp_path: Path, func
     found = again(tmp_path, functions).reopen()
     assert found is not None
     assert (found[0], found[1].version) == (role, 1)
+
+
+@pytest.mark.parametrize(
+    ("label", "who"), [("candidate", {"candidate": 1}), ("production", {"production": 1}), ("standby", {})]
+)
+def test_label_outlives_a_restart(
+    store: ModelStore, tmp_path: Path, functions: ProductFunctions, label: str, who: dict[str, int]
+) -> None:
+    role = replace(published(tmp_path, 1), **who)  # type: ignore[arg-type]
+    store.open(role)
+    store.remember(role)
+    found = again(tmp_path, functions).reopen()
+    assert found is not None
+    assert found[0].label == role.label == label
 
 
 def test_only_the_newest_three_are_kept_and_the_current_is_one(store: ModelStore, tmp_path: Path) -> None:

@@ -41,9 +41,21 @@ def test_what_following_needs_is_named(monkeypatch: pytest.MonkeyPatch, name: st
         ServingSettings()
 
 
+@pytest.mark.parametrize("name", ["KEY_FILE", "JOURNAL_DIR"])
+def test_key_and_journal_come_together(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    give(monkeypatch, **ENOUGH)
+    assert ServingSettings().journal_dir is None
+    give(monkeypatch, **{name: "/x"})
+    with pytest.raises(ValidationError, match="MLOPS_SERVING_KEY_FILE and MLOPS_SERVING_JOURNAL_DIR"):
+        ServingSettings()
+    give(monkeypatch, KEY_FILE="/x/key", JOURNAL_DIR="/x/journal")
+    assert ServingSettings().key_file == Path("/x/key")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("FEEDBACK_DAYS", "0"),
         ("ROUTE", "../x"),
         ("VARIANT", "shadow"),
         ("POLL_SECONDS", "0"),

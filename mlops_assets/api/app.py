@@ -1,0 +1,66 @@
+"""The control API: for operators and their scripts, on the loopback interface.
+
+Add a router here. Keep out everything else: routes are in files named after what they are about, errors in
+`problems`, who may ask in `auth`, what holds for every request in `edge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+
+from mlops_assets.api import session
+from mlops_assets.api.auth import Authority
+from mlops_assets.api.edge import Edge
+from mlops_assets.api.health import health_routes
+from mlops_assets.api.pages import add_pages
+from mlops_assets.api.problems import add_problem_handlers
+from mlops_assets.api.rollouts import Subject, rollout_routes
+from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.settings import Settings
+from mlops_assets.storage.database import Database
+
+
+def create_app(
+    settings: Settings,
+    database: Database,
+    *,
+    token: str,
+    subjects: Sequence[Subject] | None = None,
+    ledger: Ledger | None = None,
+) -> FastAPI:
+    """The application. `subjects` are the products it shows, by default every declared one that is served."""
+    app = FastAPI(
+        title="mlops control API",
+        version="1",
+        description=f"Rollouts of the installation at {settings.host}:{settings.ports.api}, and orders by hand.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.authority = Authority(token)
+    shown = declared_subjects() if subjects is None else subjects
+    app.include_router(health_routes(database))
+    app.include_router(session.router)
+    app.include_router(rollout_routes({s.name: s for s in shown}, ledger or Ledger(database)))
+    add_pages(app)
+    add_problem_handlers(app)
+    app.add_middleware(Edge)
+    return app
+
+
+def declared_subjects() -> list[Subject]:
+    """Every declared product that is served, with the metrics of its gates. Raises DeclarationError."""
+    from mlops_assets.training.catalogue import declared_products
+
+    return [
+        Subject(
+            name=product.name,
+            title=product.title,
+            policy=getattr(product, "rollout", None),
+            headline=tuple(dict.fromkeys(gate.metric for gate in product.gates if gate.segment is None)),
+        )
+        for product in declared_products()
+        if product.serving is not None
+    ]

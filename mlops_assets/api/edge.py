@@ -1,0 +1,70 @@
+"""What holds for every request before a route sees it: a limit on bodies, and headers that keep browsers strict.
+
+Keep out anything that depends on who is asking or on what. Plain ASGI, since each layer is paid by every request.
+"""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlops_assets.api.problems import problem
+
+BODY_LIMIT = 64 * 1024
+# Swagger UI draws its icons from data: URLs and is the only page that needs them.
+HEADERS = tuple(
+    (name.lower().encode(), value.encode())
+    for name, value in {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+            "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }.items()
+)
+
+
+class Edge:
+    """Answers 413 to bodies over 64 KiB and adds the security headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def strict(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = {name for name, _ in HEADERS}
+                message["headers"] = [h for h in message["headers"] if h[0].lower() not in own] + list(HEADERS)
+            await send(message)
+
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not declared.isdigit() or int(declared[:20]) > BODY_LIMIT:
+            await problem(413, TOO_LARGE, headers={"Connection": "close"})(scope, receive, strict)
+            return
+        await self._app(scope, _counted(receive), strict)
+
+
+TOO_LARGE = f"the body has more than {BODY_LIMIT} bytes"
+
+
+def _counted(receive: Receive) -> Receive:
+    """`receive` that ends in 413 once more bytes came than are allowed, whatever length was declared."""
+    seen = 0
+
+    async def counting() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > BODY_LIMIT:
+            raise HTTPException(413, TOO_LARGE, {"Connection": "close"})
+        return message
+
+    return counting

@@ -1,0 +1,54 @@
+"""The operators' pages and the API's documentation. They are files without secrets; what they show needs a sign-in.
+
+Add a page here, with its files in `pages/`. Keep out data: pages read it from the API.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import FileResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+
+from mlops_assets.api.auth import Operator
+
+PAGES = Path(__file__).resolve().parent / "pages"
+
+
+def add_pages(app: FastAPI) -> None:
+    """/rollouts, /docs, and the files they are made of."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    def root() -> RedirectResponse:
+        return RedirectResponse("rollouts")
+
+    @router.get("/rollouts")
+    def rollouts() -> FileResponse:
+        return FileResponse(PAGES / "rollouts.html")
+
+    @router.get("/docs", dependencies=[Operator])
+    def docs() -> FileResponse:
+        return FileResponse(PAGES / "docs.html")
+
+    @router.get("/openapi.json", dependencies=[Operator])
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        return app.openapi_schema
+
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=PAGES), name="static")
+    app.mount("/docs-files", StaticFiles(directory=swagger_files()), name="docs-files")
+
+
+def swagger_files() -> Path:
+    """The folder of BentoML's own copy of Swagger UI, found without importing BentoML."""
+    found = find_spec("bentoml")
+    if found is None or found.origin is None:
+        raise RuntimeError("BentoML isn't installed: its copy of Swagger UI is missing")
+    return Path(found.origin).parent / "_internal" / "server" / "static_content"

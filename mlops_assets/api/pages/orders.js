@@ -1,0 +1,127 @@
+// The dialog of an order by hand: what will happen, why, and sending it once.
+
+import { announce, byId, el } from "./dom.js";
+import { percent } from "./format.js";
+import { newKey, send } from "./http.js";
+
+const LONGEST_REASON = 500;
+const WHO = "mlops-operator";
+const TITLES = {
+  pause: ["Pause the rollout", "Pause"], resume: ["Resume the rollout", "Resume"], share: ["Set the candidate's share", "Set share"],
+  promote: ["Promote a release", "Promote"], rollback: ["Roll back", "Roll back"],
+};
+
+/** The name that is kept in the ledger; empty when none was given. */
+export const who = () => { try { return localStorage.getItem(WHO) ?? ""; } catch { return ""; } };
+export const setWho = (name) => { try { localStorage.setItem(WHO, name.trim()); } catch { /* private windows keep nothing */ } };
+
+/** Ask for a reason and send the order; `done` is called when the ledger has it, `signedOut` when the session is over. */
+export function openOrder(name, detail, done, signedOut) {
+  const [title, action] = TITLES[name];
+  const dialog = byId("order");
+  const key = newKey();
+  const fields = { reason: reasonField(), ...extraFields(name, detail), actor: actorField() };
+  const problem = el("p", { class: "error", role: "alert" });
+  const submit = el("button", { class: name === "rollback" ? "danger solid" : "primary", type: "submit" }, action);
+  const cancel = el("button", { class: "secondary", type: "button" }, "Cancel");
+  const form = el("form", { novalidate: true },
+    el("h2", { id: "order-title" }, title),
+    el("p", { class: "effect" }, detail.orders[name].effect),
+    Object.values(fields).map((field) => field.element),
+    problem, el("div", { class: "buttons end" }, cancel, submit));
+
+  cancel.addEventListener("click", () => dialog.close());
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (form.getAttribute("aria-busy") === "true") return;
+    problem.textContent = "";
+    const wrong = Object.values(fields).filter((field) => !field.check());
+    if (wrong.length) return wrong[0].input.focus();
+    const given = Object.fromEntries(Object.entries(fields).map(([field, { value }]) => [field, value()]));
+    const body = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    if (body.actor) setWho(body.actor);
+    form.setAttribute("aria-busy", "true");
+    submit.textContent = "Sending …";
+    try {
+      await send("POST", `api/v1/rollouts/${encodeURIComponent(detail.product)}/${name}`, body, { "Idempotency-Key": key });
+      dialog.close();
+      announce(`${title}: done.`);
+      done();
+    } catch (failure) {
+      if (failure.status === 401) {
+        dialog.close();
+        return signedOut();
+      }
+      for (const [field, text] of Object.entries(failure.fields)) fields[field]?.fail(text);
+      const unsure = failure.status === 0 || failure.status === 503 ? " Sending it again is safe: it counts once." : "";
+      problem.textContent = `Not done: ${failure.message}.${unsure}`;
+    } finally {
+      form.removeAttribute("aria-busy");
+      submit.textContent = action;
+    }
+  });
+  dialog.replaceChildren(form);
+  dialog.showModal();
+  (fields.share ?? fields.reason).input.focus();
+}
+
+function field(label, input, { id, hint = "", check = () => "", value }) {
+  const error = el("p", { class: "error", id: `${id}-error` });
+  input.id = id;
+  input.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
+  const fail = (text) => {
+    error.textContent = text;
+    input.setAttribute("aria-invalid", String(text !== ""));
+  };
+  input.addEventListener("input", () => fail(""));
+  const element = el("div", { class: "field" }, el("label", { for: id }, label), input, el("p", { class: "quiet small", id: `${id}-hint` }, hint), error);
+  return { element, input, value, fail, check: () => { fail(check()); return check() === ""; } };
+}
+
+function reasonField() {
+  const input = el("textarea", { rows: "3", maxlength: LONGEST_REASON, "aria-required": "true" });
+  return field("Reason", input, {
+    id: "order-reason", hint: "Kept in the ledger for ever.", value: () => input.value.trim(),
+    check: () => (input.value.trim() ? "" : "Please say why."),
+  });
+}
+
+function actorField() {
+  const input = el("input", { type: "text", maxlength: "80", autocomplete: "name", value: who() });
+  return field("Your name", input, { id: "order-actor", value: () => input.value.trim() || undefined });
+}
+
+function extraFields(name, detail) {
+  if (name === "share") return { share: shareField(detail.state.candidate_share) };
+  if (name === "promote") return { version: versionField(detail) };
+  return {};
+}
+
+function shareField(now) {
+  const input = el("input", { type: "range", min: "1", max: "99", step: "1", value: Math.round(now * 100) });
+  const made = field("Share of the candidate", input, {
+    id: "order-share", value: () => Number(input.value) / 100,
+    check: () => (Number(input.value) === Math.round(now * 100) ? "This is the share it has now." : ""),
+  });
+  const hint = made.element.querySelector("p");
+  const tell = () => {
+    const share = Number(input.value) / 100;
+    hint.textContent = `${percent(share)} to the candidate, ${percent(1 - share)} to production`;
+    input.setAttribute("aria-valuetext", hint.textContent);
+  };
+  input.addEventListener("input", tell);
+  tell();
+  return made;
+}
+
+function versionField({ releases, state }) {
+  const others = releases.filter((release) => release.version !== state.production);
+  const name = (release) => [`Release ${release.version}`, release.labels.length ? ` (${release.labels.join(", ")})` : "",
+    release.version === state.candidate ? ", the candidate" : "", release.version === state.previous ? ", production before" : ""].join("");
+  const input = el("select", {}, others.map((release) =>
+    el("option", { value: release.version, selected: release.version === state.candidate }, name(release))));
+  return field("Release", input, {
+    id: "order-version", hint: `Production now is release ${state.production}.`, value: () => Number(input.value),
+    check: () => (input.value ? "" : "There is no other release to promote."),
+  });
+}

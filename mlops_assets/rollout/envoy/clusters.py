@@ -1,0 +1,126 @@
+"""How services are reached, watched and left out: one cluster for each service, one for each kind of user.
+
+A user's cluster is an aggregate: the user's own service, then the other one as stand-in; and, when neither is known to
+be well, production and then the candidate's service all the same. A service's health is known once, however many
+kinds of user it serves. Add here what belongs to the connection to a service. Keep out who goes where (`routes`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlops_assets.rollout.envoy.upstreams import Config, Limits, Upstream, seconds, unwatched
+
+ADMIN = "admin"
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+# Shorter than the services keep an idle connection (75 s): the side that closes is then never mid-request.
+IDLE_SECONDS = 30.0
+PROBE_SECONDS = 1.0
+FAILURES_UNTIL_EJECTED = 5
+# A service that was left out is tried again after 2 s, then 4 s: a restarted one is back within 5 s.
+EJECTION_SECONDS, LONGEST_EJECTION_SECONDS, EJECTION_LOOK_SECONDS = 2.0, 4.0, 0.5
+# Envoy's own remedy when hosts are missing is to use all of them alike; ours is an order.
+NO_PANIC: Config = {"healthy_panic_threshold": {"value": 0}}
+
+
+def product_clusters(upstream: Upstream, limits: Limits) -> list[Config]:
+    """The six clusters of a product: each service watched and unwatched, and one for each kind of user."""
+    production = _service(upstream.production, upstream.address, upstream.production_port, limits)
+    candidate = _service(upstream.candidate, upstream.address, upstream.candidate_port, limits)
+    last = [unwatched(upstream.production), unwatched(upstream.candidate)]
+    return [
+        *(production | _watch(), candidate | _watch(), _unwatched(production), _unwatched(candidate)),
+        _in_order(upstream.to_production, [upstream.production, upstream.candidate, *last], limits),
+        _in_order(upstream.to_candidate, [upstream.candidate, upstream.production, *last], limits),
+    ]
+
+
+def admin_cluster(socket: Path) -> Config:
+    """Envoy's own admin interface, for the one path of it that the metrics listener offers."""
+    return {
+        "name": ADMIN,
+        "connect_timeout": "1s",
+        "load_assignment": _endpoint(ADMIN, {"pipe": {"path": str(socket)}}),
+    }
+
+
+def _service(name: str, address: str, port: int, limits: Limits) -> Config:
+    return {
+        "name": name,
+        "connect_timeout": seconds(limits.connect_seconds),
+        "load_assignment": _endpoint(name, {"socket_address": {"address": address, "port_value": port}}),
+        "typed_extension_protocol_options": {
+            HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{HTTP_OPTIONS}",
+                "common_http_protocol_options": {"idle_timeout": seconds(IDLE_SECONDS)},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+        "circuit_breakers": _breakers(limits),
+        "common_lb_config": NO_PANIC,
+    }
+
+
+def _watch() -> Config:
+    return {
+        "health_checks": [
+            {
+                "timeout": seconds(PROBE_SECONDS),
+                "interval": seconds(PROBE_SECONDS),
+                "no_traffic_interval": seconds(PROBE_SECONDS),
+                "no_traffic_healthy_interval": seconds(PROBE_SECONDS),
+                "unhealthy_interval": seconds(PROBE_SECONDS / 2),
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 1,
+                "http_health_check": {"path": "/readyz"},
+            }
+        ],
+        "outlier_detection": {
+            # Time-outs, resets and refused connections count as 5xx here. Counted apart, each connection that is
+            # accepted would clear the count of a service that accepts and then hangs.
+            "split_external_local_origin_errors": False,
+            "consecutive_5xx": FAILURES_UNTIL_EJECTED,
+            "enforcing_consecutive_5xx": 100,
+            "enforcing_success_rate": 0,
+            "interval": seconds(EJECTION_LOOK_SECONDS),
+            "base_ejection_time": seconds(EJECTION_SECONDS),
+            "max_ejection_time": seconds(LONGEST_EJECTION_SECONDS),
+            "max_ejection_percent": 100,
+            # A service can be ready and fail every prediction: its probe says nothing about its answers.
+            "successful_active_health_check_uneject_host": False,
+        },
+    }
+
+
+def _unwatched(service: Config) -> Config:
+    """The same service as one that is always taken for well: the last resort, not the first."""
+    name = unwatched(service["name"])
+    return service | {"name": name, "load_assignment": service["load_assignment"] | {"cluster_name": name}}
+
+
+def _in_order(name: str, clusters: list[str], limits: Limits) -> Config:
+    return {
+        "name": name,
+        "connect_timeout": seconds(limits.connect_seconds),
+        "lb_policy": "CLUSTER_PROVIDED",
+        "common_lb_config": NO_PANIC,
+        "circuit_breakers": _breakers(limits),
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+                "clusters": clusters,
+            },
+        },
+    }
+
+
+def _breakers(limits: Limits) -> Config:
+    most = limits.concurrency
+    # Retries have a limit of their own, 3 unless told: a failed service's whole load must fit.
+    threshold = {"max_connections": most, "max_pending_requests": most, "max_requests": most, "max_retries": most}
+    return {"thresholds": [threshold]}
+
+
+def _endpoint(name: str, address: Config) -> Config:
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
