@@ -23,10 +23,9 @@ RETRY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, 
 def log_definitions(product_name: str, title: str, owner: str, policy: RolloutPolicy) -> dg.Definitions:
     """Two assets with a job and a running schedule each. Resources: `database`, `storage`.
 
-    The assets are in a group of their own, so that no job over the product's group takes them along.
     """
     common: dict[str, Any] = {
-        "group_name": f"{product_name}_log",
+        "group_name": product_name,
         "owners": [owner],
         "tags": {"stage": "prediction_log"},
         "kinds": {"postgres", "parquet"},

@@ -152,7 +152,7 @@ async def _perform(
             state = await asyncio.to_thread(ledger.state, product.name)
             newest = await asyncio.to_thread(_newest_look, ledger, product.name, state)
             live.update(_picture(time.monotonic() - began, player.tally, state, newest), refresh=True)
-            if result is None or not state.comparing:
+            if result.evidence is None or not state.comparing:
                 stop.set()
         await playing
     _conclude(console, settings, ledger, product, player.tally)

@@ -30,9 +30,9 @@ def rollout_job(group: Group) -> Any:
 
 
 def retention_job(group: Group) -> Any:
-    """`<product>_retention`: archived releases."""
+    """`<product>_release_retention`: archived releases."""
     return dg.define_asset_job(
-        f"{group.name}_retention",
+        f"{group.name}_release_retention",
         selection=dg.AssetSelection.assets(group.key("release_retention")),
         description=f"{group.title}: marks old releases as archived",
         tags={"product": group.name, "dagster/max_runtime": "600"},

@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlops_assets.rollout.envoy.bootstrap import bootstrap_config
+from mlops_assets.rollout.envoy.process import ask
 from mlops_assets.rollout.envoy.routes import route_response
 from mlops_assets.rollout.envoy.upstreams import Config, Limits, Upstream
 from mlops_assets.rollout.state import State
 
-__all__ = ["Limits", "Upstream", "bootstrap", "command", "routes", "write"]
+__all__ = ["Limits", "Upstream", "bootstrap", "command", "reopen_logs", "routes", "write"]
 
 
 def bootstrap(
@@ -91,3 +92,12 @@ def command(envoy: Path, bootstrap_file: Path, *, concurrency: int = 1) -> tuple
         *(str(envoy), "-c", str(bootstrap_file), "--concurrency", str(concurrency), "--disable-hot-restart"),
         *("--log-level", "warning", "--file-flush-interval-msec", "200"),
     )
+
+
+def reopen_logs(admin_socket: Path) -> None:
+    """Make a running gateway go on in a new failure log, after the present one was renamed. No line is lost.
+
+    Raises:
+        OSError: its admin interface doesn't answer.
+    """
+    ask(str(admin_socket), "POST", "/reopen_logs")

@@ -84,6 +84,8 @@ class RolloutPolicy(Spec):
             raise ValueError("steps: give at least one share of traffic")
         if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError("steps: each share must be larger than the one before, so that no user moves back")
+        if self.log_retention_days < self.max_days:
+            raise ValueError("log_retention_days: must be at least max_days, or a rollout would lose its ratings")
         return self
 
     def hours(self, seconds: float) -> float:

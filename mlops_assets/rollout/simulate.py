@@ -133,4 +133,5 @@ def _forecast(truth: str, outcomes: Outcomes) -> Forecast:
     decided = (Verdict.PROMOTE, Verdict.ROLL_BACK)
     undecided = sum(verdict not in decided for verdict in outcomes.verdicts) / len(outcomes.verdicts)
     median, p90 = (outcomes.hours_to(*decided, quantile=q) for q in (0.5, 0.9))
-    return Forecast(truth, *map(outcomes.share, decided), undecided, median, p90)
+    promoted, rolled_back = (outcomes.share(verdict) for verdict in decided)
+    return Forecast(truth, promoted, rolled_back, undecided, median, p90)

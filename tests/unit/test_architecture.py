@@ -34,6 +34,7 @@ PURE = [
     *(f"training/{name}.py" for name in ("interval", "evaluate", "graph", "released")),
     *(f"rollout/{name}.py" for name in ("policy", "phases", "facts", "state", "confidence", "guardrails", "decide")),
     *(f"rollout/{name}.py" for name in ("sample_ratio", "simulate", "evidence", "looking", "gateway", "ledger")),
+    *(f"rollout/{name}.py" for name in ("counting", "ratings", "replay", "story", "chart", "archive", "retraining")),
     *("rehearsal/people.py", "products/house_prices.py"),
 ]
 BANNED_WHEN_PURE = {"dagster", "mlflow", "dagster_mlflow", "bentoml", "fastapi"}

@@ -82,7 +82,7 @@ def run(admin: str, command: list[str]) -> int:
         if os.getppid() != own:
             os._exit(1)
 
-    envoy = subprocess.Popen(command, preexec_fn=end_with_parent, umask=0o077)  # noqa: PLW1509
+    envoy = subprocess.Popen(command, preexec_fn=end_with_parent, umask=0o077)
     while (status := envoy.poll()) is None:
         if signal.sigwait(waited) != signal.SIGCHLD:
             drain(admin)
