@@ -21,9 +21,7 @@ RETRY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, 
 
 
 def log_definitions(product_name: str, title: str, owner: str, policy: RolloutPolicy) -> dg.Definitions:
-    """Two assets with a job and a running schedule each. Resources: `database`, `storage`.
-
-    """
+    """Two assets with a job and a running schedule each. Resources: `database`, `storage`."""
     common: dict[str, Any] = {
         "group_name": product_name,
         "owners": [owner],

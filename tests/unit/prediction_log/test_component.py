@@ -16,7 +16,7 @@ RESOURCES = dg.Definitions(resources={"database": object(), "storage": object()}
 
 
 def test_assets_jobs_and_schedules_of_one_product() -> None:
-    declared = log_definitions("homes", "Homes", "team:homes", RolloutPolicy(log_retention_days=9))
+    declared = log_definitions("homes", "Homes", "team:homes", RolloutPolicy(log_retention_days=9, max_days=9))
     repository = dg.Definitions.merge(declared, RESOURCES).get_repository_def()
     graph = repository.asset_graph
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
