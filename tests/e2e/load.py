@@ -23,6 +23,7 @@ import httpx
 import psutil
 from sqlalchemy import text
 
+from mlops_assets.api.orchestrator import Orchestrator
 from mlops_assets.installation import leftovers
 from mlops_assets.installation.supervisor import Supervisor
 from mlops_assets.rollout.ledger import Ledger, LedgerError, State
@@ -135,7 +136,8 @@ class Stage:
     def second_release(self) -> int:
         """Train once more, so that there is a candidate; its number."""
         before = self.state()
-        self.made.ok("dagster", "job", "launch", "-j", f"{PRODUCT}_train", "-w", "workspace.yaml")
+        with Orchestrator(self.made.settings.dagster_url) as orchestrator:
+            orchestrator.launch(f"{PRODUCT}_train")
         return self.wait_state(lambda s: s.candidate not in (None, before.candidate), 240).candidate or 0
 
 
