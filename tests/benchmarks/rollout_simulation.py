@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,7 +28,8 @@ RESULT = Path(__file__).with_name("results") / "rollout_simulation.json"
 PROCESSES = 2
 MINUTE = 1 / 60
 SEQUENTIAL, THRESHOLD = RolloutPolicy(), RolloutPolicy(policy="threshold")
-RETURNING, WEEKEND = {"ratings_per_rater": 10.0}, {"weekend_dip": -0.3}
+RETURNING: dict[str, Any] = {"ratings_per_rater": 10.0}
+WEEKEND: dict[str, Any] = {"weekend_dip": -0.3}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Cell:
 
 def cells() -> list[Cell]:
     """Every cell of the sequential policy, the slow ones first."""
-    asked: tuple[tuple[str, dict[str, float], tuple[float, ...]], ...] = (
+    asked: tuple[tuple[str, dict[str, Any], tuple[int, ...]], ...] = (
         ("", {}, (200, 1000, 5000)),
         ("repeat raters, ", RETURNING, (1000,)),
         ("weekend dip, ", WEEKEND, (1000,)),
@@ -62,12 +64,14 @@ def cells() -> list[Cell]:
         Cell(f"{effect:+.1f} stars, 1,000/h", "power", World(effect=effect))
         for effect in (0.1, -0.1, 0.3, -0.3, -0.6, -1.0)
     ]
+    # Without ratings only a guardrail can decide, which is what the outage is about.
+    outage = World(rating_rate=1e-9, outage=(6.0, 6.5))
     minutes = [
         Cell("fails 5 % of requests", "guardrail", World(candidate_errors=0.05), look_hours=MINUTE),
         Cell("fails every request", "guardrail", World(candidate_errors=1.0), look_hours=MINUTE),
         Cell("20 % slower: 15 % above production's p95", "guardrail", World(candidate_slow=0.15, candidate_ms=24.0)),
         Cell("20 → 200 ms", "guardrail", World(candidate_slow=1.0, candidate_ms=200.0), look_hours=MINUTE),
-        Cell("both down for 30 min of 12 h", "guardrail", World(outage=(6.0, 6.5)), look_hours=MINUTE, max_hours=12.0),
+        Cell("both down for 30 min, nobody rates", "guardrail", outage, look_hours=MINUTE, max_hours=12.0),
     ]
     ramp = RolloutPolicy(steps=(0.05, 0.2, 0.5), step_hours=72)
     drifting = World(drift_per_day=-0.08)
@@ -110,14 +114,29 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     began = time.perf_counter()
     with ProcessPoolExecutor(PROCESSES) as pool:
         ours = [pool.submit(measure, cell, options.runs, options.seed) for cell in asked]
-        theirs = [pool.submit(measure, reference(cell), options.runs, options.seed) for cell in asked]
-        rows = [
-            {"name": cell.name, "kind": cell.kind, "sequential": one.result(), "reference": other.result()}
-            for cell, one, other in zip(asked, ours, theirs, strict=True)
+        theirs = {
+            cell.name: pool.submit(measure, reference(cell), options.runs, options.seed)
+            for cell in asked
+            if cell.kind != "wrong"
+        }
+        rows: list[dict[str, Any]] = [
+            {
+                "name": cell.name,
+                "kind": cell.kind,
+                "sequential": one.result(),
+                "reference": theirs[cell.name].result() if cell.name in theirs else None,
+            }
+            for cell, one in zip(asked, ours, strict=True)
         ]
     order = ("identical", "power", "guardrail", "wrong")
     rows.sort(key=lambda row: order.index(row["kind"]))
-    result = {"runs": options.runs, "seed": options.seed, "seconds": round(time.perf_counter() - began), "rows": rows}
+    result = {
+        "runs": options.runs,
+        "seed": options.seed,
+        "seconds": round(time.perf_counter() - began),
+        "load_average": os.getloadavg()[0],
+        "rows": rows,
+    }
     _print(result)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     return result
@@ -148,7 +167,7 @@ def _print(result: dict[str, Any]) -> None:
             row["name"],
             *(f"{ours[share]:.1%}" for share in ("promoted", "rolled_back")),
             *(_time(ours[hours]) for hours in ("median_hours", "p90_hours")),
-            *(f"{theirs[share]:.1%}" for share in ("promoted", "rolled_back")),
+            *(f"{theirs[share]:.1%}" if theirs else "" for share in ("promoted", "rolled_back")),
         )
     Console(width=130).print(table)
 

@@ -68,6 +68,13 @@ class Wrk:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._limit = seconds + 60
 
+    def __enter__(self) -> Wrk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
     def running(self) -> bool:
         return self._process.poll() is None
 
@@ -242,9 +249,10 @@ def doubled(stage: Stage) -> dict[str, int]:
 def moves_under_load(stage: Stage, moves: int, load: Wrk, say: Callable[[str], None] = print) -> Counter[str]:
     """Promotions, rollbacks, share changes and restarts while `load` runs; how many of each were made."""
     done: Counter[str] = Counter()
-    versions = [v for v in (stage.state().production, stage.state().candidate) if v is not None]
-    assert len(versions) == 2, "two releases are needed to move between them"
-    first, second = versions
+    state = stage.state()
+    first, second = state.production, state.candidate or state.previous
+    assert first is not None, "nothing is served"
+    assert second is not None, "two releases are needed to move between them"
     restarts = [f"{PRODUCT}_production", "shipper", f"{PRODUCT}_candidate", "controller", "api"]
     for number in range(moves):
         if not load.running():

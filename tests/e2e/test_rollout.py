@@ -85,9 +85,9 @@ def test_going_back_by_hand_reaches_the_users_and_says_who_and_why(made: Install
 def test_moves_and_restarts_under_load_fail_no_request(stage: Stage, tmp_path: Path) -> None:
     stage.ledger.promote(PRODUCT, "test", "two releases to move between", version=2)
     stage.wait_version(2)
-    load = Wrk(tmp_path, stage.gateway + ROUTE, 75)
-    done = moves_under_load(stage, 6, load)
-    result = load.result()
+    with Wrk(tmp_path, stage.gateway + ROUTE, 75) as load:
+        done = moves_under_load(stage, 6, load)
+        result = load.result()
     assert result["failed"] == 0, (result, done)
     assert result["requests"] > 5000
     assert done["promotion"] >= 2

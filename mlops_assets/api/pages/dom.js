@@ -37,7 +37,12 @@ export function patch(shown, fresh) {
 }
 
 function patchAttributes(shown, fresh) {
-  for (const { name, value } of fresh.attributes) if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  for (const { name, value } of fresh.attributes) {
+    if (shown.getAttribute(name) === value) continue;
+    // The content policy refuses styles that are set as an attribute.
+    if (name === "style") shown.style.cssText = value;
+    else shown.setAttribute(name, value);
+  }
   for (const { name } of [...shown.attributes]) {
     // Whether details are open is up to the person who looks.
     if (!fresh.hasAttribute(name) && name !== "open") shown.removeAttribute(name);

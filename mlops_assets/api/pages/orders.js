@@ -20,13 +20,14 @@ export function openOrder(name, detail, done, signedOut) {
   const [title, action] = TITLES[name];
   const dialog = byId("order");
   const key = newKey();
-  const fields = { reason: reasonField(), ...extraFields(name, detail), actor: actorField() };
+  const effect = el("p", { class: "effect", "aria-live": "polite" }, detail.orders[name].effect);
+  const fields = { reason: reasonField(), ...extraFields(name, detail, effect), actor: actorField() };
   const problem = el("p", { class: "error", role: "alert" });
   const submit = el("button", { class: name === "rollback" ? "danger solid" : "primary", type: "submit" }, action);
   const cancel = el("button", { class: "secondary", type: "button" }, "Cancel");
   const form = el("form", { novalidate: true },
     el("h2", { id: "order-title" }, title),
-    el("p", { class: "effect" }, detail.orders[name].effect),
+    effect,
     Object.values(fields).map((field) => field.element),
     problem, el("div", { class: "buttons end" }, cancel, submit));
 
@@ -91,9 +92,9 @@ function actorField() {
   return field("Your name", input, { id: "order-actor", value: () => input.value.trim() || undefined });
 }
 
-function extraFields(name, detail) {
+function extraFields(name, detail, effect) {
   if (name === "share") return { share: shareField(detail.state.candidate_share) };
-  if (name === "promote") return { version: versionField(detail) };
+  if (name === "promote") return { version: versionField(detail, effect) };
   return {};
 }
 
@@ -114,14 +115,25 @@ function shareField(now) {
   return made;
 }
 
-function versionField({ releases, state }) {
+function versionField({ releases, state, orders }, effect) {
   const others = releases.filter((release) => release.version !== state.production);
   const name = (release) => [`Release ${release.version}`, release.labels.length ? ` (${release.labels.join(", ")})` : "",
     release.version === state.candidate ? ", the candidate" : "", release.version === state.previous ? ", production before" : ""].join("");
-  const input = el("select", {}, others.map((release) =>
+  const none = state.candidate === null && el("option", { value: "" }, others.length ? "Please choose" : "There is no other release");
+  const input = el("select", {}, none, others.map((release) =>
     el("option", { value: release.version, selected: release.version === state.candidate }, name(release))));
+  input.addEventListener("change", () => {
+    const version = Number(input.value);
+    effect.textContent = !version || version === state.candidate ? orders.promote.effect : otherEffect(version, state);
+  });
   return field("Release", input, {
     id: "order-version", hint: `Production now is release ${state.production}.`, value: () => Number(input.value),
-    check: () => (input.value ? "" : "There is no other release to promote."),
+    check: () => (input.value ? "" : "Please choose the release."),
   });
+}
+
+/** What promoting a release other than the candidate does. */
+function otherEffect(version, { candidate, production }) {
+  const withdrawn = candidate === null ? "" : ` The candidate, release ${candidate}, is withdrawn: it was compared with another production.`;
+  return `Release ${version} becomes production for everybody.${withdrawn} Release ${production} stays loaded during the watch, so that going back takes a second.`;
 }

@@ -85,7 +85,7 @@ function renderProducts() {
   const now = chosen();
   const fresh = el("nav", { id: "products", "aria-label": "Products", hidden: nav.hidden }, shown.products.map((view) =>
     el("a", { href: `#${encodeURIComponent(view.product)}`, "data-key": view.product, "aria-current": view.product === now ? "page" : null },
-      view.title, el("span", { class: "quiet" }, ` ${phase(view.state.phase)}`))));
+      view.title, view.state.production !== null && el("span", { class: "quiet" }, ` ${phase(view.state.phase)}`))));
   patch(nav, fresh);
 }
 

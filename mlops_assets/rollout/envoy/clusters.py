@@ -19,8 +19,9 @@ PROBE_SECONDS = 1.0
 FAILURES_UNTIL_EJECTED = 5
 # A service that was left out is tried again after 2 s, then 4 s: a restarted one is back within 5 s.
 EJECTION_SECONDS, LONGEST_EJECTION_SECONDS, EJECTION_LOOK_SECONDS = 2.0, 4.0, 0.5
-# Envoy's own remedy when hosts are missing is to use all of them alike; ours is an order.
-NO_PANIC: Config = {"healthy_panic_threshold": {"value": 0}}
+# Envoy's own remedy when hosts are missing is to use all of them alike; ours is an order. And what is learnt of a
+# service's health counts at once, not up to a second later together with other news.
+HEALTH_COUNTS: Config = {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
 
 
 def product_clusters(upstream: Upstream, limits: Limits) -> list[Config]:
@@ -57,7 +58,7 @@ def _service(name: str, address: str, port: int, limits: Limits) -> Config:
             }
         },
         "circuit_breakers": _breakers(limits),
-        "common_lb_config": NO_PANIC,
+        "common_lb_config": HEALTH_COUNTS,
     }
 
 
@@ -103,7 +104,7 @@ def _in_order(name: str, clusters: list[str], limits: Limits) -> Config:
         "name": name,
         "connect_timeout": seconds(limits.connect_seconds),
         "lb_policy": "CLUSTER_PROVIDED",
-        "common_lb_config": NO_PANIC,
+        "common_lb_config": HEALTH_COUNTS,
         "circuit_breakers": _breakers(limits),
         "cluster_type": {
             "name": "envoy.clusters.aggregate",

@@ -1,0 +1,45 @@
+"""Made-up requests against every route of the control API: what it documents holds, and no fault comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed
+from hypothesis import settings as hypothesis_settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from mlops_assets.storage.database import Database
+from tests.integration.looked_rollout import PRODUCT, TOKEN, looked
+
+SEED = 20_18
+EXAMPLES = 25
+CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
+
+
+def test_no_request_makes_it_fail(database: Database, tmp_path: Path) -> None:
+    with looked(database, tmp_path) as api, api.client() as client:
+        schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
+        asked = 0
+        for found in schema.get_all_operations():
+            operation = found.ok()
+
+            @seed(SEED)
+            @hypothesis_settings(
+                max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.explicit, Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )  # fmt: skip
+            @given(case=operation.as_strategy())
+            def ask(case: schemathesis.Case) -> None:
+                nonlocal asked
+                asked += 1
+                if asked % 2 and "product" in case.path_parameters:
+                    case.path_parameters["product"] = PRODUCT
+                case.call_and_validate(
+                    base_url=api.url, headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS, timeout=20
+                )
+
+            ask()
+        assert asked > EXAMPLES
+        assert client.get(f"/api/v1/rollouts/{PRODUCT}").status_code == 200
