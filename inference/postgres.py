@@ -6,15 +6,17 @@ every write: serving only reads.
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from inference.timed_connection import wait
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
 
 LIMIT_SECONDS = 2.0
+READ_ONLY = "-c default_transaction_read_only=on -c timezone=UTC"
 
 
 class DatabaseError(RuntimeError):
@@ -47,7 +49,7 @@ class Reader:
             self._connection = self._connect(deadline)
         cursor = self._connection.cursor()
         cursor.execute(query, parameters)
-        _wait(self._connection, deadline)
+        wait(self._connection, deadline)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         cursor.close()
         return rows
@@ -60,10 +62,10 @@ class Reader:
             self._dsn,
             async_=1,
             application_name=self._name,
-            options=f"-c statement_timeout={int(self._limit * 1000)} -c default_transaction_read_only=on -c timezone=UTC",
+            options=f"-c statement_timeout={int(self._limit * 1000)} {READ_ONLY}",
         )
         self._connection = connection
-        _wait(connection, deadline)
+        wait(connection, deadline)
         return connection
 
     def close(self) -> None:
@@ -71,14 +73,3 @@ class Reader:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _wait(connection: Connection, deadline: float) -> None:
-    from psycopg2.extensions import POLL_OK, POLL_READ
-
-    while (state := connection.poll()) != POLL_OK:
-        left = deadline - time.monotonic()
-        sockets = [connection.fileno()]
-        read, write = (sockets, []) if state == POLL_READ else ([], sockets)
-        if left <= 0 or not any(select.select(read, write, [], left)):
-            raise TimeoutError("the database does not answer in time")

@@ -92,26 +92,14 @@ class TimedConnection:
         self._connection = psycopg2.connect(
             self._dsn, async_=1, application_name=self._name, options=self._options, keepalives_idle=10
         )
-        self._wait(self._connect_seconds)
+        wait(self._connection, time.monotonic() + self._connect_seconds)
 
     def _ask(self, sql: str, parameters: Mapping[str, Any] | None) -> list[tuple[Any, ...]]:
         assert self._connection is not None
         with self._connection.cursor() as cursor:
             cursor.execute(sql, parameters)
-            self._wait(self._statement_seconds)
+            wait(self._connection, time.monotonic() + self._statement_seconds)
             return cursor.fetchall() if cursor.description is not None else []
-
-    def _wait(self, seconds: float) -> None:
-        from psycopg2.extensions import POLL_OK, POLL_READ
-
-        assert self._connection is not None
-        deadline = time.monotonic() + seconds
-        while (state := self._connection.poll()) != POLL_OK:
-            left = deadline - time.monotonic()
-            sockets = [self._connection.fileno()]
-            read, write = (sockets, []) if state == POLL_READ else ([], sockets)
-            if left <= 0 or not any(select.select(read, write, [], left)):
-                raise TimeoutError("the database does not answer in time")
 
     def _told(self, error: Any) -> Exception:
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -120,3 +108,15 @@ class TimedConnection:
         self.close()
         # A statement that was refused for another reason (no such table) quotes no values either.
         return DatabaseDownError(message)
+
+
+def wait(connection: Connection, deadline: float) -> None:
+    """Return when an asynchronous connection has done what it was asked. TimeoutError at `deadline` (monotonic)."""
+    from psycopg2.extensions import POLL_OK, POLL_READ
+
+    while (state := connection.poll()) != POLL_OK:
+        left = deadline - time.monotonic()
+        sockets = [connection.fileno()]
+        read, write = (sockets, []) if state == POLL_READ else ([], sockets)
+        if left <= 0 or not any(select.select(read, write, [], left)):
+            raise TimeoutError("the database does not answer in time")

@@ -189,7 +189,7 @@ def rollout_replay(
 def rollout_simulate(
     requests_per_hour: Annotated[float, typer.Option(min=1, help="Your traffic, both variants together.")] = 1000,
     rated: Annotated[float, typer.Option(min=0.0001, max=1, help="Share of the answers that users rate.")] = 0.05,
-    runs: Annotated[int, typer.Option(min=20, max=10_000)] = 200,
+    runs: Annotated[int, typer.Option(min=20, max=10_000)] = 100,
     product: ProductOption = None,
 ) -> None:
     """How long a verdict takes with your traffic, and how often it is right, under your product's policy."""

@@ -58,7 +58,7 @@ def declared_subjects() -> list[Subject]:
         Subject(
             name=product.name,
             title=product.title,
-            policy=getattr(product, "rollout", None),
+            policy=product.rollout,
             headline=tuple(dict.fromkeys(gate.metric for gate in product.gates if gate.segment is None)),
         )
         for product in declared_products()

@@ -13,10 +13,7 @@ from datetime import datetime, timedelta
 from mlops_assets.rollout.facts import Evidence
 from mlops_assets.rollout.ledger import State
 from mlops_assets.rollout.phases import ACTIVE, Phase, next_share
-from mlops_assets.rollout.policy import HOURS_PER_DAY, RolloutPolicy
-
-# The hourly job looks once in an hour of the policy's time.
-LOOK_HOURS = 1.0
+from mlops_assets.rollout.policy import HOURS_PER_DAY, LOOK_HOURS, RolloutPolicy
 
 
 @dataclass(frozen=True)

@@ -77,16 +77,17 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
 
-    total_sqft: float = Field(gt=0, le=20_000, description="Area in square feet", examples=[1200])
+    total_sqft: float = Field(gt=0, le=20_000, title="Area", description="Area in square feet", examples=[1200])
     location: Text = Field(description="Neighbourhood; unknown ones are answered", examples=["Whitefield"])
-    bhk: int = Field(ge=1, le=50, description="Bedrooms", examples=[2])
-    bath: int = Field(ge=1, le=50, description="Bathrooms", examples=[2])
+    bhk: int = Field(ge=1, le=50, title="Bedrooms", description="Bedrooms", examples=[2])
+    bath: int = Field(ge=1, le=50, title="Bathrooms", description="Bathrooms", examples=[2])
     area_type: str | None = Field(
-        default=None, max_length=40, description=f"How the area is measured: {', '.join(AREA_TYPES)}",
-        examples=["Super built-up Area"], json_schema_extra={"enum": [*AREA_TYPES, None]},
+        default=None, max_length=40, title="Kind of area",
+        description=f"How the area is measured: {', '.join(AREA_TYPES)}", examples=["Super built-up Area"],
+        json_schema_extra={"enum": [*AREA_TYPES, None]},
     )  # fmt: skip
     availability: str | None = Field(
-        default=None, max_length=40, examples=["Ready To Move", "18-Dec"],
+        default=None, max_length=40, title="Available from", examples=["Ready To Move", "18-Dec"],
         description="'Ready To Move', 'Immediate Possession' or the month of possession as YY-Mon",
     )  # fmt: skip
     balcony: int | None = Field(default=None, ge=0, le=20, description="Balconies", examples=[1])

@@ -29,6 +29,7 @@ from mlops_assets.rollout.facts import Evidence
 from mlops_assets.rollout.ledger import Ledger, State
 from mlops_assets.rollout.looking import look_once
 from mlops_assets.rollout.phases import ACTIVE, MEANING
+from mlops_assets.rollout.policy import LOOK_HOURS, SECONDS_PER_HOUR
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database, LedgerEntry
 from mlops_assets.storage.files import Storage
@@ -38,7 +39,6 @@ ACTOR = "traffic"
 START_SECONDS = 60.0
 SLOW_MS = 80.0
 LEAST_LOOK_SECONDS = 2.0
-LOOK_HOURS = 1.0
 
 
 class RehearsalError(RuntimeError):
@@ -139,7 +139,7 @@ async def _perform(
     prefix = f"{settings.gateway_url}/{product.name}"
     player = Player(prefix, serving.route, serving.answer, people, how.rate)
     policy = product.rollout.scaled(how.speed)
-    pause = max(LEAST_LOOK_SECONDS, LOOK_HOURS * 3600 / how.speed)
+    pause = max(LEAST_LOOK_SECONDS, LOOK_HOURS * SECONDS_PER_HOUR / how.speed)
     stop = asyncio.Event()
     playing = asyncio.create_task(player.play(how.seconds, stop))
     began, newest = time.monotonic(), None

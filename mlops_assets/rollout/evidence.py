@@ -63,7 +63,7 @@ def read_evidence(
         maturity = timedelta(days=policy.error_maturity_days / policy.time_scale)
         prices = ratings.read_price_errors(connection, state, watermark, now, maturity)
     if slow_ms is None:
-        slow_ms = _production_p95_ms(counts)
+        slow_ms = _slow_limit_ms(counts, policy.guardrails.least_slow_ms)
     production, candidate = (_arm(name, counts, slow_ms, rated, flags, prices) for name in ARMS)
     judged = guardrails.judge(
         _traffic(counts, slow_ms), policy.guardrails, _spans(counts, slow_ms), slow_known=slow_ms is not None
@@ -102,14 +102,14 @@ def _slow(row: Answered, slow_ms: float | None) -> bool:
     return row.own and slow_ms is not None and guardrails.upper_edge_ms(row.bucket) > slow_ms
 
 
-def _production_p95_ms(counts: Counts) -> float | None:
+def _slow_limit_ms(counts: Counts, least_ms: float) -> float | None:
     """Upper edge of the bucket with production's 95th percentile; None while it answered too few requests."""
     histogram: dict[int, int] = {}
     for row in counts.answered:
         if row.own and row.assigned == PRODUCTION:
             histogram[row.bucket] = histogram.get(row.bucket, 0) + row.requests
     bucket = guardrails.production_p95_bucket(histogram)
-    return None if bucket is None else guardrails.upper_edge_ms(bucket)
+    return None if bucket is None else max(guardrails.upper_edge_ms(bucket), least_ms)
 
 
 def _arm(
@@ -156,7 +156,11 @@ def _effect(rated: Ratings, policy: RolloutPolicy) -> Effect | None:
 
 
 def _traffic(counts: Counts, slow_ms: float | None) -> list[Traffic]:
-    """Requests and bad requests of each step and UTC day, in order."""
+    """Requests and bad requests of each step and UTC day, in order.
+
+    Those that nobody could answer are left out: what both services fail at is no sign against one of them, and one
+    client that asks for it again and again must not end a rollout.
+    """
     sums: dict[tuple[int, date], dict[str, int]] = {}
 
     def add(step: int, day: date, arm: str, requests: int, errors: int, slow: int) -> None:
@@ -167,19 +171,16 @@ def _traffic(counts: Counts, slow_ms: float | None) -> list[Traffic]:
     for row in counts.answered:
         late = row.requests if _slow(row, slow_ms) else 0
         add(row.step, row.day, row.assigned, row.requests, 0 if row.own else row.requests, late)
-    for failed in counts.unanswered:
-        add(failed.step, failed.day, failed.assigned, failed.requests, failed.requests, 0)
     return [
         Traffic(step, counts.shares[step], **sums[step, day]) for step, day in sorted(sums) if step in counts.shares
     ]
 
 
 def _spans(counts: Counts, slow_ms: float | None) -> dict[str, float]:
-    """Seconds from the candidate's first bad request of a kind to its last."""
+    """Seconds from the candidate's first bad request of a kind, among those that count, to its last."""
     answered = [row for row in counts.answered if row.assigned == CANDIDATE]
-    nobody = [(row.first_at, row.last_at) for row in counts.unanswered if row.assigned == CANDIDATE]
     bad = {
-        ERRORS: [(row.first_at, row.last_at) for row in answered if not row.own] + nobody,
+        ERRORS: [(row.first_at, row.last_at) for row in answered if not row.own],
         SLOW: [(row.first_at, row.last_at) for row in answered if _slow(row, slow_ms)],
     }
     return {

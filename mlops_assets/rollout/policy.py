@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SECONDS_PER_HOUR = 3600.0
 HOURS_PER_DAY = 24.0
+# The job <product>_rollout looks at the evidence once in an hour of the policy's time.
+LOOK_HOURS = 1.0
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -26,15 +28,17 @@ class Guardrails(Spec):
     """Per-request limits that end a rollout at once, relative to production in the same rollout.
 
     `rate_ratio`: how many times its traffic share the candidate's share of bad requests may be. `alpha` bounds the
-    chance that an innocent candidate is ever ended. `sustained_seconds`: bad requests must span at least this
-    long, so that one restart of a process ends nothing. `max_error_share` is absolute and counts only while
-    production itself keeps it.
+    chance that each of them ever ends an innocent candidate. `sustained_seconds`: bad requests must span at least
+    this long, so that one restart of a process ends nothing. `max_error_share` is absolute and counts only while
+    production itself keeps it. A request is slow above production's own p95, but never below `least_slow_ms`: nobody
+    feels a millisecond.
     """
 
     rate_ratio: float = Field(default=1.5, gt=1, le=10)
     alpha: float = Field(default=0.001, gt=0, lt=0.5)
     sustained_seconds: float = Field(default=60, ge=0)
     max_error_share: Share = 0.01
+    least_slow_ms: float = Field(default=10, ge=0)
 
 
 class ThresholdRule(Spec):

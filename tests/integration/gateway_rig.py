@@ -173,7 +173,9 @@ def make_rig(folder: Path, products: int = 2, limits: gateway.Limits | None = No
         gateway.Upstream(name, slot, paths[slot], services[name, PRODUCTION].port, services[name, CANDIDATE].port)
         for slot, name in enumerate(names)
     ]
-    return Rig(folder, upstreams, services, limits or gateway.Limits(), free_port(), free_port())
+    return Rig(
+        folder, upstreams, services, limits or gateway.Limits(candidate_ejection=(2.0, 4.0)), free_port(), free_port()
+    )
 
 
 def write_bootstrap(rig: Rig, **more: Any) -> tuple[str, ...]:

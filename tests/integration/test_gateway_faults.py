@@ -160,7 +160,7 @@ def test_a_failing_candidate_soon_gets_no_requests_although_it_says_it_is_ready(
         time.sleep(max(0.0, began + n / 20 - time.monotonic()))
     print(f"requests on the failing candidate after each second: {counts}")
     assert rig.statistic("cluster.house_prices_candidate.outlier_detection.ejections_enforced_total") >= 1
-    # 4 a second would be 48. It is left out after 5, and tried again after pauses of 2 and then 4 s.
+    # 4 a second would be 48. It is left out after 5, and here tried again after pauses of 2 and then 4 s.
     assert counts[-1] <= 20
 
 

@@ -35,6 +35,8 @@ PURE = [
     *(f"rollout/{name}.py" for name in ("policy", "phases", "facts", "state", "confidence", "guardrails", "decide")),
     *(f"rollout/{name}.py" for name in ("sample_ratio", "simulate", "evidence", "looking", "gateway", "ledger")),
     *(f"rollout/{name}.py" for name in ("counting", "ratings", "replay", "story", "chart", "archive", "retraining")),
+    *(f"rollout/{name}.py" for name in ("simulated_rollouts", "simulated_traffic", "running_effect", "registry")),
+    *(f"rollout/envoy/{name}.py" for name in ("routes", "bootstrap", "clusters", "listener", "users", "access_log")),
     *("rehearsal/people.py", "products/house_prices.py"),
 ]
 BANNED_WHEN_PURE = {"dagster", "mlflow", "dagster_mlflow", "bentoml", "fastapi"}

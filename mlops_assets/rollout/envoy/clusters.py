@@ -17,8 +17,7 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 IDLE_SECONDS = 30.0
 PROBE_SECONDS = 1.0
 FAILURES_UNTIL_EJECTED = 5
-# A service that was left out is tried again after 2 s, then 4 s: a restarted one is back within 5 s.
-EJECTION_SECONDS, LONGEST_EJECTION_SECONDS, EJECTION_LOOK_SECONDS = 2.0, 4.0, 0.5
+EJECTION_LOOK_SECONDS = 0.5
 # Envoy's own remedy when hosts are missing is to use all of them alike; ours is an order. And what is learnt of a
 # service's health counts at once, not up to a second later together with other news.
 HEALTH_COUNTS: Config = {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
@@ -30,7 +29,8 @@ def product_clusters(upstream: Upstream, limits: Limits) -> list[Config]:
     candidate = _service(upstream.candidate, upstream.address, upstream.candidate_port, limits)
     last = [unwatched(upstream.production), unwatched(upstream.candidate)]
     return [
-        *(production | _watch(), candidate | _watch(), _unwatched(production), _unwatched(candidate)),
+        *(production | _watch(*limits.production_ejection), candidate | _watch(*limits.candidate_ejection)),
+        *(_unwatched(production), _unwatched(candidate)),
         _in_order(upstream.to_production, [upstream.production, upstream.candidate, *last], limits),
         _in_order(upstream.to_candidate, [upstream.candidate, upstream.production, *last], limits),
     ]
@@ -62,7 +62,7 @@ def _service(name: str, address: str, port: int, limits: Limits) -> Config:
     }
 
 
-def _watch() -> Config:
+def _watch(ejection_seconds: float, longest_seconds: float) -> Config:
     return {
         "health_checks": [
             {
@@ -84,8 +84,8 @@ def _watch() -> Config:
             "enforcing_consecutive_5xx": 100,
             "enforcing_success_rate": 0,
             "interval": seconds(EJECTION_LOOK_SECONDS),
-            "base_ejection_time": seconds(EJECTION_SECONDS),
-            "max_ejection_time": seconds(LONGEST_EJECTION_SECONDS),
+            "base_ejection_time": seconds(ejection_seconds),
+            "max_ejection_time": seconds(longest_seconds),
             "max_ejection_percent": 100,
             # A service can be ready and fail every prediction: its probe says nothing about its answers.
             "successful_active_health_check_uneject_host": False,

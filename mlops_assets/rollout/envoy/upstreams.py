@@ -74,6 +74,8 @@ class Limits:
     tries get `page_try_seconds`, longer than the service's own limit, whose answer says more than ours.
     `concurrency` is requests at once to one service. A service refuses earlier by itself, and those refusals the
     stand-in takes over; ours is for a service that no longer refuses, and isn't passed on to the next.
+    `…_ejection` is how long a service that fails is left out before it is tried again, at first and at most: a
+    restarted production is back within 5 s, a failing candidate is tried rarely until a guardrail ends its rollout.
     """
 
     body_bytes: int = 5 * 1024 * 1024
@@ -92,6 +94,8 @@ class Limits:
     idle_seconds: float = 75.0
     stream_idle_seconds: float = 15.0
     slow_seconds: float = 1.0
+    production_ejection: tuple[float, float] = (2.0, 4.0)
+    candidate_ejection: tuple[float, float] = (10.0, 60.0)
 
 
 def unwatched(cluster: str) -> str:
