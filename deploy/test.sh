@@ -15,6 +15,17 @@ unset PYTHONDONTWRITEBYTECODE
 tier=${1:-all}
 [ $# -gt 0 ] && shift
 
+# A browser for the pages and a load generator, where the system has none.
+system_packages() {
+  local missing=()
+  command -v chromium >/dev/null || missing+=(chromium)
+  command -v wrk >/dev/null || missing+=(wrk)
+  [ ${#missing[@]} -eq 0 ] && return
+  echo "== installing ${missing[*]}"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+    >/dev/null || { echo "install ${missing[*]}: the tests need them" >&2; return 1; }
+}
+
 static_checks() {
   echo "== lint and types"
   .venv/bin/ruff check .
@@ -30,16 +41,21 @@ run_tests() {
 case "$tier" in
   all)
     static_checks
+    system_packages
     .venv/bin/python -m pytest tests/unit tests/integration tests/e2e "$@"
     ;;
   fast)
     static_checks
     run_tests unit "$@"
     ;;
-  integration | e2e) run_tests "$tier" "$@" ;;
+  integration | e2e)
+    system_packages
+    run_tests "$tier" "$@"
+    ;;
   bench)
-    command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk; } >/dev/null
-    for name in location_load house_price_model serving two_stage_run main_job; do
+    system_packages
+    for name in location_load house_price_model serving two_stage_run main_job \
+      gateway prediction_log verdict rollout_simulation rollout_live; do
       .venv/bin/python -m "tests.benchmarks.$name" "$@"
     done
     ;;
