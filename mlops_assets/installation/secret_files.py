@@ -5,8 +5,10 @@ Keep out passwords that a person chooses: those come from the settings.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 KEY_FILE = "key"
@@ -27,15 +29,15 @@ def operator_token(folder: Path) -> str:
 
 
 def _write_once(path: Path, value: str) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(value + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    # Only its owner may read what mkstemp makes.
+    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
+        with os.fdopen(handle, "w") as file:
+            file.write(value + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         # Unlike a rename, a link never replaces what another start has just made.
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
     finally:
-        fresh.unlink()
+        os.unlink(fresh)

@@ -1,0 +1,40 @@
+"""The gateway's configuration of an installation follows its products and ports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mlops_assets.installation import gateway_files, secret_files
+from mlops_assets.settings import Settings
+from mlops_assets.training.catalogue import declared_products
+
+
+def test_the_digest_changes_with_the_ports_and_only_then(tmp_path: Path) -> None:
+    products = declared_products()
+    one = Settings(home=tmp_path / "one", port_offset=100)
+    other = Settings(home=tmp_path / "one", port_offset=200)
+    first = gateway_files.configure(one, products)
+    assert gateway_files.configure(one, products) == first
+    assert gateway_files.configure(other, products) != first
+
+
+def test_it_listens_where_the_settings_say_and_keeps_no_secret(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, port_offset=300)
+    secret_files.prepare(settings.secrets)
+    gateway_files.configure(settings, declared_products())
+    text = (settings.gateway / "envoy.json").read_text()
+    assert json.loads(text)
+    assert f'"port_value": {settings.ports.gateway}' in text
+    assert f'"port_value": {settings.ports.production(0)}' in text
+    assert secret_files.operator_token(settings.secrets) not in text
+
+
+def test_a_product_is_found_under_its_own_paths(tmp_path: Path) -> None:
+    (online,) = gateway_files.online_products(Settings(home=tmp_path), declared_products())
+    assert online.upstream.paths == (
+        "/api/predict_home_price",
+        "/api/predict_home_price/batch",
+        "/api/get_location_names",
+    )
+    assert (online.production_url, online.candidate_url) == ("http://127.0.0.1:6001", "http://127.0.0.1:6002")
