@@ -17,15 +17,15 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.rollout import state as moves
 from mlops_assets.rollout.facts import Decision, Evidence
+from mlops_assets.rollout.ledger_rows import append, has_key, lock, newest_state, now_of, published
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.state import Conflict, Event, LedgerError, Move, State
-from mlops_assets.storage.database import NOW, Database, LedgerEntry, Release
+from mlops_assets.storage.database import Database, LedgerEntry, Release
 
 __all__ = ["Conflict", "Event", "Ledger", "LedgerError", "State"]
 
 LONGEST_REASON = 500
-NUMBERED = {Event.FIRST_RELEASE: "BO", Event.CANDIDATE: "CO", Event.PROMOTED: "BO"}
 
 
 class Ledger:
@@ -42,12 +42,12 @@ class Ledger:
     def state(self, product: str) -> State:
         """The present state; an empty one for a product without a release."""
         with self.database.session() as session:
-            return _state(session, product)
+            return newest_state(session, product)
 
     def state_before(self, product: str, seq: int) -> State:
         """The state that decision `seq` was made from."""
         with self.database.session() as session:
-            return _state(session, product, before=seq)
+            return newest_state(session, product, before=seq)
 
     def history(self, product: str, limit: int = 50, before: int | None = None) -> list[LedgerEntry]:
         """The newest decisions, newest first; those older than seq `before`, if it is given."""
@@ -71,7 +71,7 @@ class Ledger:
             LedgerError: there is none of that number.
         """
         with self.database.session() as session:
-            return _published(session, product, version)
+            return published(session, product, version)
 
     def labels(self, product: str) -> dict[int, list[str]]:
         """Every label a release was given: CO<n> as the n-th candidate, BO<n> as the n-th production."""
@@ -87,7 +87,7 @@ class Ledger:
     def reserve(self, product: str, run_id: str, dataset_version: int) -> int:
         """The release number of a run: the next one, or the run's own if it asks again after a crash."""
         with self.database.session() as session, session.begin():
-            _lock(session, product)
+            lock(session, product)
             own = session.scalar(select(Release).where(Release.product == product, Release.run_id == run_id))
             if own is not None:
                 return own.version
@@ -110,8 +110,8 @@ class Ledger:
         another run may have replaced since.
         """
         with self.database.session() as session, session.begin():
-            _lock(session, product)
-            before = _state(session, product)
+            lock(session, product)
+            before = newest_state(session, product)
             release = session.get(Release, (product, version))
             if release is None:
                 raise LedgerError(f"{product} has no reserved release {version}")
@@ -119,11 +119,11 @@ class Ledger:
                 return before
             release.uri, release.manifest = uri, manifest
             session.flush()
-            move = moves.publish(before, version, _now(session))
+            move = moves.publish(before, version, now_of(session))
             beside = f"production {compared_with}" if compared_with else "no production to compare with"
             first = move.event is Event.FIRST_RELEASE
             reason = "first release of the product" if first else f"passed its gates beside {beside}"
-            return _append(session, move, actor, reason)
+            return append(session, move, actor, reason)
 
     def begin(
         self,
@@ -182,7 +182,7 @@ class Ledger:
 
         def change(session: Session, before: State, now: datetime) -> Move:
             if version is not None:
-                _published(session, product, version)
+                published(session, product, version)
             return moves.promote(before, version, now)
 
         return self._change(product, change, actor, reason, key, expected_seq)
@@ -269,109 +269,10 @@ class Ledger:
         if len(reason) > LONGEST_REASON:
             raise LedgerError(f"a reason has at most {LONGEST_REASON} characters")
         with self.database.session() as session, session.begin():
-            _lock(session, product)
-            before = _state(session, product)
-            if key is not None and _has_key(session, product, key):
+            lock(session, product)
+            before = newest_state(session, product)
+            if key is not None and has_key(session, product, key):
                 return before
             if expected_seq is not None and before.seq != expected_seq:
                 raise Conflict(f"{product}: decision {before.seq} came after {expected_seq}, which was looked at")
-            return _append(session, change(session, before, _now(session)), actor, reason, key)
-
-
-def state_of(entry: LedgerEntry) -> State:
-    """The state that a decision left."""
-    phase, rollout = Phase(entry.phase), entry.rollout
-    if entry.candidate is not None and rollout is None:
-        # A candidate from before rollouts had numbers waits like a new one.
-        phase, rollout = Phase.SHADOW, int((entry.label or "CO1").removeprefix("CO"))
-    return State(
-        product=entry.product,
-        seq=entry.seq,
-        production=entry.production,
-        candidate=entry.candidate,
-        candidate_share=entry.candidate_share,
-        rollout=rollout,
-        phase=phase,
-        step=entry.step,
-        paused=entry.paused,
-        previous=entry.previous,
-        started_at=entry.started_at,
-        step_at=entry.step_at,
-        phase_at=entry.phase_at or entry.created_at,
-        drift_block=entry.drift_block,
-    )
-
-
-def _lock(session: Session, product: str) -> None:
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"mlops.ledger.{product}"))))
-
-
-def _now(session: Session) -> datetime:
-    moment: datetime = session.execute(select(NOW)).scalar_one()
-    return moment
-
-
-def _published(session: Session, product: str, version: int) -> Release:
-    found = session.get(Release, (product, version))
-    if found is None or found.uri is None:
-        raise LedgerError(f"{product} has no release {version}")
-    return found
-
-
-def _has_key(session: Session, product: str, key: str) -> bool:
-    known = select(LedgerEntry.id).where(LedgerEntry.product == product, LedgerEntry.key == key)
-    return session.scalar(known) is not None
-
-
-def _state(session: Session, product: str, before: int | None = None) -> State:
-    newest = select(LedgerEntry).where(LedgerEntry.product == product).order_by(LedgerEntry.seq.desc()).limit(1)
-    if before is not None:
-        newest = newest.where(LedgerEntry.seq < before)
-    entry = session.scalar(newest)
-    return State(product) if entry is None else state_of(entry)
-
-
-def _append(session: Session, move: Move, actor: str, reason: str, key: str | None = None) -> State:
-    """Append the state after `move` as the next decision."""
-    after = replace(move.after, seq=move.after.seq + 1)
-    session.add(
-        LedgerEntry(
-            product=after.product,
-            seq=after.seq,
-            event=move.event,
-            production=after.production,
-            candidate=after.candidate,
-            candidate_share=after.candidate_share,
-            rollout=after.rollout,
-            phase=after.phase,
-            step=after.step,
-            paused=after.paused,
-            previous=after.previous,
-            started_at=after.started_at,
-            step_at=after.step_at,
-            phase_at=after.phase_at,
-            drift_block=after.drift_block,
-            key=key,
-            label=_label(session, after, move.event),
-            actor=actor,
-            reason=reason,
-            details=move.details,
-        )
-    )
-    return after
-
-
-def _label(session: Session, after: State, event: Event) -> str | None:
-    """The next BO or CO number; a release that is production again keeps the number it has."""
-    prefix = NUMBERED.get(event)
-    if prefix is None:
-        return None
-    of_product = LedgerEntry.product == after.product
-    if prefix == "BO":
-        had = select(LedgerEntry.label).where(
-            of_product, LedgerEntry.production == after.production, LedgerEntry.label.like("BO%")
-        )
-        if session.scalar(had.limit(1)) is not None:
-            return None
-    used = select(func.count()).where(of_product, LedgerEntry.label.like(f"{prefix}%"))
-    return f"{prefix}{(session.scalar(used) or 0) + 1}"
+            return append(session, change(session, before, now_of(session)), actor, reason, key)

@@ -1,6 +1,6 @@
 """One look at a rollout, from state and evidence to a verdict that the ledger records and applies.
 
-Everybody looks through here: the hourly job, the guardrail sensor, `mlops rollout look`. Add here what makes a
+Everybody looks through here: the hourly job, the guardrail sensor, `mlops traffic`. Add here what makes a
 look safe to repeat. Keep out evidence (`evidence`), judgement (`decide`) and what a verdict changes (`ledger`).
 """
 

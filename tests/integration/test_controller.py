@@ -189,7 +189,7 @@ def deadly(owner, name):
         return result
     setattr(owner, name, wrapped)
 
-for owner, name in ((ledgers, "_lock"), (ledgers, "_append"), (gateway, "write"), (Registry, "point")):
+for owner, name in ((ledgers, "lock"), (ledgers, "append"), (gateway, "write"), (Registry, "point")):
     deadly(owner, name)
 
 def run(folder):

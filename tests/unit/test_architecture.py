@@ -33,7 +33,10 @@ PURE = [
     *(f"training/{name}.py" for name in ("spec", "gates", "contract", "scores", "split", "search", "families")),
     *(f"training/{name}.py" for name in ("interval", "evaluate", "graph", "released")),
     *(f"rollout/{name}.py" for name in ("policy", "phases", "facts", "state", "confidence", "guardrails", "decide")),
-    *(f"rollout/{name}.py" for name in ("sample_ratio", "simulate", "evidence", "looking", "gateway", "ledger")),
+    *(
+        f"rollout/{name}.py"
+        for name in ("sample_ratio", "simulate", "evidence", "looking", "gateway", "ledger", "ledger_rows")
+    ),
     *(f"rollout/{name}.py" for name in ("counting", "ratings", "replay", "story", "chart", "archive", "retraining")),
     *(f"rollout/{name}.py" for name in ("simulated_rollouts", "simulated_traffic", "running_effect", "registry")),
     *(f"rollout/envoy/{name}.py" for name in ("routes", "bootstrap", "clusters", "listener", "users", "access_log")),
