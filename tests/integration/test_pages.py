@@ -126,10 +126,10 @@ def test_what_the_service_refuses_is_shown_at_its_field(tab: Tab) -> None:
     page = tab.page
     fill(page)
     page.get_by_text("More details").click()
-    page.get_by_label("Availability").fill("soon")
+    page.get_by_label("Available from").fill("soon")
     page.get_by_text("More details").click()
     ask(page)
-    field = page.get_by_label("Availability")
+    field = page.get_by_label("Available from")
     expect(field).to_be_focused()
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#field-availability-error")).to_contain_text("Ready To Move")
