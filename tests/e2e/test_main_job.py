@@ -62,13 +62,15 @@ def test_up_again_changes_nothing(running: Installation) -> None:
 def test_status_and_doctor_find_everything_well(running: Installation) -> None:
     status = running.ok("status")
     names = ("postgres", "mlflow", "code", "runs", "webserver", "daemon", "house_prices_production")
+    names += ("house_prices_candidate", "gateway", "shipper", "controller", "api")
     assert all(re.search(rf"^{name} +RUNNING", status, re.MULTILINE) for name in names), status
     wait_until(lambda: running.run("doctor").returncode == 0, 60, lambda: running.run("doctor").stdout)
 
 
 def test_every_page_that_the_table_names_is_there(running: Installation) -> None:
-    addresses = set(re.findall(r"^\s*\S.*?(http://127\.0\.0\.1:\d+\S*)\s*$", running.ok("up"), re.MULTILINE))
-    assert len(addresses) >= 4
+    table = running.ok("up").partition("Addresses")[2].partition("PostgreSQL")[0]
+    addresses = set(re.findall(r"http://127\.0\.0\.1:\d+\S*", table))
+    assert len(addresses) >= 7
     for address in addresses:
         assert httpx.get(address, timeout=20, follow_redirects=True).status_code == 200, address
 
