@@ -155,7 +155,7 @@ def test_new_data_is_trained_on_without_a_hand(platform: Platform) -> None:
     assert platform.finish(run_id) == "SUCCESS", platform.made.logs()
     assert platform.data_versions() == [1, 2]
     after = platform.state()
-    assert (after.production, after.seq) == (before.production, before.seq + 1)
+    assert after.production == before.production
     release = platform.ledger.release("house_prices", after.candidate or 0)
     assert (release.run_id, release.dataset_version) == (run_id, 2)
     assert platform.serves() == served, "a candidate waits to be promoted"
