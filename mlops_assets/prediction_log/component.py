@@ -21,9 +21,12 @@ RETRY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, 
 
 
 def log_definitions(product_name: str, title: str, owner: str, policy: RolloutPolicy) -> dg.Definitions:
-    """Two assets with a job and a running schedule each. Resources: `database`, `storage`."""
+    """Two assets with a job and a running schedule each. Resources: `database`, `storage`.
+
+    They have a group of their own: nobody can materialise a group as a whole when an asset in it has partitions.
+    """
     common: dict[str, Any] = {
-        "group_name": product_name,
+        "group_name": f"{product_name}_log",
         "owners": [owner],
         "tags": {"stage": "prediction_log"},
         "kinds": {"postgres", "parquet"},

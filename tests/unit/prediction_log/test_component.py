@@ -23,7 +23,7 @@ def test_assets_jobs_and_schedules_of_one_product() -> None:
         "homes/prediction_log",
         "homes/log_retention",
     }
-    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"homes"}
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"homes_log"}
     schedules = {s.name: (s.cron_schedule, s.job_name, s.default_status.value) for s in repository.schedule_defs}
     assert schedules == {
         "homes_log_export_schedule": ("10 * * * *", "homes_log_export", "RUNNING"),
