@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 
@@ -140,8 +141,19 @@ def fixed_slow_ms(database: Database, state: State) -> float | None:
 
 def digest(evidence: Evidence) -> str:
     """SHA-256 of the evidence as canonical JSON: two looks with one digest saw the same."""
-    canonical = json.dumps(evidence.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    canonical = json.dumps(_plain(evidence.to_json()), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """`value` with every number as the database gives it back: it knows no -0.0, and writes 1e300 without a point."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) + 0.0
+    return value
 
 
 @lru_cache(maxsize=1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from mlops_assets.rollout import looking
-from mlops_assets.rollout.facts import Decision, Evidence
+from mlops_assets.rollout.facts import Decision, Effect, Evidence, Guardrail
 from mlops_assets.rollout.ledger import Conflict, Event, Ledger
 from mlops_assets.rollout.looking import LookResult, digest, look_once
 from mlops_assets.rollout.phases import Phase
@@ -193,3 +195,12 @@ def test_after_a_share_set_by_hand_the_next_step_is_the_next_larger_one(database
     assert (result.verdict, result.state.candidate_share, result.state.phase) == ("advance", 0.2, Phase.RAMP)
     assert isinstance(result.decision, Decision)
     assert "20%" in result.decision.reasons[0]
+
+
+@pytest.mark.parametrize("value", [-0.0, 1e300, 1e16, 1e-300, 0.1 + 0.2, 12345678901234567.0])
+def test_the_digest_survives_the_database_s_way_of_writing_numbers(database: Database, value: float) -> None:
+    limits = (Guardrail("errors", abs(value), 1000.0, 1, 2),)
+    evidence = Evidence(hours=1.0, step_hours=2, effect=Effect(value, 0.1, 0.2, 50, 4.0), guardrails=limits)
+    with database.engine.connect() as connection:
+        stored = connection.scalar(text("SELECT CAST(:record AS jsonb)"), {"record": json.dumps(evidence.to_json())})
+    assert digest(Evidence.from_json(stored)) == digest(evidence)

@@ -195,7 +195,10 @@ def project(tmp_path: Path) -> Path:
 def test_another_project_needs_only_yaml_and_its_functions(project: Path) -> None:
     done = _load(project)
     assert done.returncode == 0, done.stderr[-2000:]
-    stages = ("dataset", "features", "metrics", "model", "release")
+    stages = (
+        *("dataset", "features", "log_retention", "metrics", "model", "prediction_log", "release"),
+        *("release_retention", "rollout_chart", "rollout_evidence", "rollout_verdict"),
+    )
     assert json.loads(done.stdout) == [f"loans/{stage}" for stage in stages]
 
 
