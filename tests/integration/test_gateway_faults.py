@@ -100,12 +100,12 @@ def test_a_refusal_is_never_asked_again(rig: Rig) -> None:
     assert rig.services[HOUSES, CANDIDATE].control()["count"] == 0
 
 
-def test_both_failing_is_one_try_each_and_an_answer_in_json(rig: Rig) -> None:
+def test_both_failing_is_a_few_tries_and_an_answer_in_json(rig: Rig) -> None:
     for variant in (PRODUCTION, CANDIDATE):
         rig.services[HOUSES, variant].control(mode="fail")
     answer = rig.ask()
     assert answer.status_code == 500
-    assert [rig.services[HOUSES, v].control()["count"] for v in (PRODUCTION, CANDIDATE)] == [1, 1]
+    assert [rig.services[HOUSES, v].control()["count"] for v in (PRODUCTION, CANDIDATE)] == [2, 1]
 
 
 def test_both_hanging_ends_in_time(rig: Rig) -> None:
@@ -144,6 +144,17 @@ def test_a_failing_candidate_falls_back_on_a_production_that_is_not_ready(rig: R
     wait_until(lambda: rig.left_out() == ["house_prices_production"], 10)
     rig.services[HOUSES, CANDIDATE].control(mode="fail")
     assert rig.counted(users(50)) == {(200, PRODUCTION): 50}
+
+
+def test_a_stand_in_that_is_still_left_out_answers_when_the_other_goes_down(rig: Rig) -> None:
+    rig.set(comparing(SHARE[CANDIDATE]))
+    candidate, production = (rig.services[HOUSES, variant] for variant in (CANDIDATE, PRODUCTION))
+    candidate.control(mode="fail")
+    ejections = "cluster.house_prices_candidate.outlier_detection.ejections_active"
+    wait_until(lambda: rig.ask().status_code == 200 and rig.statistic(ejections) == 1, 10)
+    candidate.control(mode="ok")
+    production.control(mode="fail")
+    assert rig.counted(users(50)) == {(200, CANDIDATE): 50}
 
 
 def test_a_failing_candidate_soon_gets_no_requests_although_it_says_it_is_ready(rig: Rig) -> None:

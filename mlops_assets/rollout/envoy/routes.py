@@ -178,11 +178,15 @@ class _Product:
 
 
 def _stand_in(try_seconds: float) -> Config:
-    """One more try, on the other service, when the first gives 5xx, hangs, resets or refuses. Never after a 4xx."""
+    """More tries when a service gives 5xx, hangs, resets or refuses; never after a 4xx.
+
+    Two more, because the stand-in may be left out for what it did a minute ago: then the second try goes to the same
+    service as the last resort, and only the third to the stand-in.
+    """
     priority = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
     return {
         "retry_on": "5xx",
-        "num_retries": 1,
+        "num_retries": 2,
         "per_try_timeout": seconds(try_seconds),
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
         "retry_priority": {
