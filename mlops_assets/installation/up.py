@@ -134,8 +134,6 @@ def wait_ready(settings: Settings, supervisor: Supervisor, program: Program) -> 
 
 def _wait_running(supervisor: Supervisor, program: Program, give_up: float) -> None:
     # A program that answers may still be in supervisord's first two seconds; one without a port has only those.
-    if program.port is not None:
-        return
     while supervisor.states()[program.name].state != "RUNNING" and time.monotonic() < give_up:
         time.sleep(0.1)
 
