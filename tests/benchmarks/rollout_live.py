@@ -96,6 +96,8 @@ async def versions(client: httpx.AsyncClient, users: int) -> dict[str, str]:
 
 async def users_move(stage: Stage) -> dict[str, Any]:
     """Users that change variant while the share stays 20 %, and in which direction when it rises to 50 %."""
+    # The gateway follows a decision within 2 s; until then nobody is split.
+    await asyncio.sleep(2)
     async with httpx.AsyncClient(base_url=stage.gateway, timeout=10) as client:
         rounds = [await versions(client, USERS) for _ in range(3)]
         stage.ledger.share(PRODUCT, 0.5, actor="benchmark", reason="does anybody move back?")
