@@ -19,6 +19,11 @@ UNFINISHED = [
 ]
 
 
+def is_running(instance: dg.DagsterInstance, job: str) -> bool:
+    """Whether a run of the job is queued or at work."""
+    return bool(instance.get_runs_count(RunsFilter(job_name=job, statuses=UNFINISHED)))
+
+
 def rollout_job(group: Group) -> Any:
     """`<product>_rollout`: evidence, verdict, chart."""
     return dg.define_asset_job(
@@ -126,7 +131,7 @@ def retrain_sensor(group: Group) -> dg.SensorDefinition:
 
         from mlops_assets.rollout import retraining
 
-        if context.instance.get_runs_count(RunsFilter(job_name=train, statuses=UNFINISHED)):
+        if is_running(context.instance, train):
             return dg.SkipReason(f"{train} is running; looking again when it has finished")
         seen = retraining.due(database, group.name, group.policy, context.cursor, datetime.now(UTC))
         if seen.seq is None:

@@ -6,17 +6,11 @@ Keep out what training does (`assets`) and reactions to serving, which belong to
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 
+from mlops_assets.rollout.automation import is_running
 from mlops_assets.training.spec import Product
 
 SENSOR_SECONDS = 30
-UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-]
 
 
 def train_job(product: Product) -> Any:
@@ -60,7 +54,7 @@ def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:
         location = settings.source_of(product.name) or product.source.location
         if location is None:
             return dg.SkipReason("no source is declared: the product trains on its sample data")
-        if context.instance.get_runs_count(RunsFilter(job_name=job.name, statuses=UNFINISHED)):
+        if is_running(context.instance, job.name):
             return dg.SkipReason(f"{job.name} is running; looking again when it has finished")
         seen = watch.look(product, location, context.cursor, database)
         if seen.run_key is None:

@@ -53,5 +53,5 @@ def test_the_last_finished_hour_is_one_of_utc() -> None:
 
 def test_an_hour_has_its_folder() -> None:
     india = timezone(timedelta(hours=5, minutes=30))
-    folder = folder_of(Storage("s3://bucket/root"), "homes", datetime(2026, 11, 21, 4, 30, tzinfo=india))
-    assert folder.url == "s3://bucket/root/homes/prediction_log/date=2026-11-20/hour=23"
+    folder = folder_of(Storage("s3://bucket/prefix"), "homes", datetime(2026, 11, 21, 4, 30, tzinfo=india))
+    assert folder.url == "s3://bucket/prefix/homes/prediction_log/date=2026-11-20/hour=23"
