@@ -1,15 +1,17 @@
-"""A product materialised in this process, against real PostgreSQL and MLflow."""
+"""A product materialised in this process, a journal with its shipper, a gateway: against the real servers."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from inference.journal import Journal
+from inference.shipping import Shipper
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
@@ -18,6 +20,8 @@ from mlops_assets.training.assets import product_assets
 from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.spec import Product
 from mlops_assets.training.tracking import Tracking
+from tests.integration.gateway_rig import Rig, running_rig
+from tests.integration.shipped_log import shipper_on
 
 SHOP = Path(__file__).parents[1] / "shop" / "defs"
 Materialize = Callable[..., dg.ExecuteInProcessResult]
@@ -82,3 +86,35 @@ def materialize(resources: dict[str, Any]) -> Materialize:
         )
 
     return run
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def journal(root: Path) -> Iterator[Journal]:
+    opened = Journal(root / "homes_production", "homes_production")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def shipper(database: Database, postgres_url: str, root: Path) -> Iterator[Shipper]:
+    with shipper_on(postgres_url, root) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Rig]:
+    """One gateway with its services for the tests of a file."""
+    with running_rig() as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(running: Rig) -> Rig:
+    """That gateway, everything well again and nobody compared."""
+    running.reset()
+    return running

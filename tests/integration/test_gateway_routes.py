@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -19,23 +18,10 @@ from tests.integration.gateway_rig import (
     TOKEN,
     Rig,
     comparing,
-    running_rig,
     users,
 )
 
 FORCE = {"x-mlops-force": CANDIDATE, "x-operator-token": TOKEN}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Rig]:
-    with running_rig() as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(running: Rig) -> Rig:
-    running.reset()
-    return running
 
 
 def seen(rig: Rig, product: str = HOUSES, variant: str = PRODUCTION) -> dict[str, Any]:

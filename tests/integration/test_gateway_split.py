@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from math import sqrt
@@ -19,25 +18,12 @@ from tests.integration.gateway_rig import (
     PRODUCTION,
     Rig,
     comparing,
-    running_rig,
     users,
 )
 
 USERS = 10_000
 # Five standard deviations: a fair split is outside once in some two million tries.
 DEVIATIONS = 5.0
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Rig]:
-    with running_rig() as rig:
-        yield rig
-
-
-@pytest.fixture
-def rig(running: Rig) -> Rig:
-    running.reset()
-    return running
 
 
 def on_candidate(rig: Rig, who: list[str], path: str = PREDICT) -> set[str]:
