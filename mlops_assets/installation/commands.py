@@ -74,16 +74,18 @@ def addresses(settings: Settings, programs: list[Program], products: list[Produc
     """Where a person or a client finds each part."""
     table = Table(title="Addresses", title_justify="left", box=None, pad_edge=False)
     table.add_column("part", style="bold")
-    table.add_column("address")
+    table.add_column("address", overflow="fold")
     for product in (p for p in products if p.serving is not None):
         prefix = f"{settings.gateway_url}/{product.name}"
-        table.add_row(product.title, f"{prefix}/   [dim]its page; its API at {prefix}/docs[/]")
-    table.add_row("Rollouts", f"{settings.api_url}/rollouts   [dim]token: {settings.secrets / TOKEN_FILE}[/]")
+        table.add_row(product.title, f"{prefix}/")
+        table.add_row("  its API, to read and try", f"{prefix}/docs")
+    table.add_row("Rollouts", f"{settings.api_url}/rollouts")
+    table.add_row("  the token to sign in", str(settings.secrets / TOKEN_FILE))
     table.add_row("Dagster", settings.dagster_url)
     table.add_row("MLflow", settings.mlflow_url)
     services = [p for p in programs if p.name.endswith(("_production", "_candidate"))]
     for program in services:
-        table.add_row(program.title, f"http://{settings.host}:{program.port}   [dim]behind the gateway[/]")
+        table.add_row(program.title, f"http://{settings.host}:{program.port}")
     if settings.embedded_database:
         table.add_row("PostgreSQL", f"socket in {settings.postgres_socket_dir}")
     table.add_row("State and files", str(settings.home))

@@ -78,7 +78,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
 
     total_sqft: float = Field(gt=0, le=20_000, title="Area in square feet", examples=[1200])
-    location: Text = Field(description="Neighbourhood; unknown ones are answered", examples=["Whitefield"])
+    location: Text = Field(description="Neighbourhood; one that is unknown gets an answer too", examples=["Whitefield"])
     bhk: int = Field(ge=1, le=50, title="Bedrooms", description="Bedrooms", examples=[2])
     bath: int = Field(ge=1, le=50, title="Bathrooms", description="Bathrooms", examples=[2])
     area_type: str | None = Field(
