@@ -19,7 +19,6 @@ from sqlalchemy.exc import OperationalError
 from mlops_assets.installation import postgres
 from mlops_assets.settings import PROJECT, Settings
 
-BIN = Path(sys.executable).parent
 START_SECONDS = 60.0
 
 
@@ -114,7 +113,10 @@ def running_mlflow(database_url: str, folder: Path) -> Iterator[str]:
     engine.dispose()
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [
+        *(sys.executable, "-m", "mlops_assets.installation.run_mlflow"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+    ]
     command += ["--serve-artifacts", "--artifacts-destination", str(folder)]
     environment = {
         "MLFLOW_BACKEND_STORE_URI": f"{database_url}&options=-csearch_path%3Dmlflow",

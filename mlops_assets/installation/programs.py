@@ -54,7 +54,7 @@ def platform_programs(settings: Settings) -> list[Program]:
             port=ports.mlflow,
             ready_path="/health",
             command=(
-                *(str(BIN / "mlflow"), "server", "--host", host, "--port", str(ports.mlflow)),
+                *(PYTHON, "-m", "mlops_assets.installation.run_mlflow", "--host", host, "--port", str(ports.mlflow)),
                 *("--workers", "1", "--serve-artifacts"),
                 *("--artifacts-destination", f"{settings.storage}/mlflow"),
             ),
