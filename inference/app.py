@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference import openapi
 from inference.contract import Contract
+from inference.drift_report import drift_routes
 from inference.drill import Drill
 from inference.feedback import Acknowledged, Feedback, FeedbackTaker
 from inference.form import Form, form_of
@@ -60,6 +61,7 @@ def create_app(
         _add_vocabulary(app, vocabulary, served)
     _add_feedback(app, FeedbackTaker(settings, recorder, metrics))
     app.include_router(log_routes(settings, served))
+    app.include_router(drift_routes(settings))
     _add_form(app, settings, functions, served)
     _add_state(app, Health(settings, served, recorder.journal if recorder else None, drill), metrics)
     _add_document(app, functions)

@@ -19,6 +19,7 @@ PRODUCTS = "mlops_assets.products."
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Module = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+PageUrl = Annotated[str, Field(pattern=r"^https?://[^\s?#]+$", max_length=500)]
 Variant = Literal["production", "candidate"]
 
 
@@ -38,7 +39,8 @@ class ServingSettings(BaseSettings):
     `pinned` names a release folder that is served for ever; without it the ledger in `database_url` says
     which release this variant serves. `module` may be left out only when a release is pinned. `key_file` and
     `journal_dir` come together: with them every answer is logged and feedback is taken. `token_file` opens the
-    log to who holds the token, `drill_file` is where an operator orders faults for a demonstration.
+    log to who holds the token, `drill_file` is where an operator orders faults for a demonstration. `report_url` is
+    where operators find the drift pages; answers link to them.
     """
 
     model_config = SettingsConfigDict(env_prefix="MLOPS_SERVING_", frozen=True, extra="forbid")
@@ -63,6 +65,7 @@ class ServingSettings(BaseSettings):
     journal_dir: Path | None = None
     token_file: Path | None = None
     drill_file: Path | None = None
+    report_url: PageUrl | None = None
     feedback_days: int = Field(default=90, ge=1)
     feedback_body_limit: int = Field(default=16 * 1024, ge=256)
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -68,6 +68,13 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     max_concurrent_runs: int = Field(default=5, ge=1, le=1000)
     run_timeout_seconds: int = Field(default=3600, ge=1)
+
+    # apprise addresses, separated by blanks or line ends; `secrets/channels.yaml` can say more of each.
+    notify_urls: SecretStr | None = None
+    notify_cooldown_seconds: float = Field(default=3600, ge=1, le=7 * 86_400)
+    # How people reach the pages from where they read a notice; else this machine's own addresses.
+    public_api_url: HttpUrl | None = None
+    public_dagster_url: HttpUrl | None = None
 
     gateway_port: Port = 7000
     gateway_metrics_port: Port = 7001

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 
 from mlops_assets.api import session
 from mlops_assets.api.auth import Authority
+from mlops_assets.api.drift import Watched, drift_routes
+from mlops_assets.api.drift_reports import ReportPolicy, report_routes
 from mlops_assets.api.edge import Edge
 from mlops_assets.api.health import health_routes
 from mlops_assets.api.pages import add_pages
@@ -20,6 +22,7 @@ from mlops_assets.api.rollouts import Subject, rollout_routes
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
+from mlops_assets.storage.files import Storage
 
 
 def create_app(
@@ -29,24 +32,35 @@ def create_app(
     token: str,
     subjects: Sequence[Subject] | None = None,
     ledger: Ledger | None = None,
+    watched: Sequence[Watched] | None = None,
 ) -> FastAPI:
-    """The application. `subjects` are the products it shows, by default every declared one that is served."""
+    """The application. `subjects` are the products it shows, by default every declared one that is served.
+
+    `watched` is the same for the drift pages; without it, each of `subjects` with the default policy.
+    """
     app = FastAPI(
         title="mlops control API",
         version="1",
-        description=f"Rollouts of the installation at {settings.host}:{settings.ports.api}, and orders by hand.",
+        description=f"Rollouts, orders by hand and drift of the installation at {settings.host}:{settings.ports.api}.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
     app.state.authority = Authority(token)
     shown = declared_subjects() if subjects is None else subjects
+    if watched is None:
+        watched = declared_watched() if subjects is None else [Watched(s.name, s.title) for s in subjects]
+    products = {product.name: product for product in watched}
+    ledger = ledger or Ledger(database)
     app.include_router(health_routes(database))
     app.include_router(session.router)
-    app.include_router(rollout_routes({s.name: s for s in shown}, ledger or Ledger(database)))
+    app.include_router(rollout_routes({s.name: s for s in shown}, ledger))
+    app.include_router(drift_routes(products, ledger, settings.dagster_url))
+    app.include_router(report_routes(products, ledger, Storage(settings.storage)))
     add_pages(app)
     add_problem_handlers(app)
     app.add_middleware(Edge)
+    app.add_middleware(ReportPolicy)
     return app
 
 
@@ -64,3 +78,12 @@ def declared_subjects() -> list[Subject]:
         for product in declared_products()
         if product.serving is not None
     ]
+
+
+def declared_watched() -> list[Watched]:
+    """The same products for the drift pages, with their drift policies. Raises DeclarationError."""
+    from mlops_assets.training import monitoring
+    from mlops_assets.training.catalogue import declared_products
+
+    found = [monitoring.watched(product) for product in declared_products() if product.serving is not None]
+    return [Watched(one.name, one.title, one.policy, one.learns_from_labels) for one in found]

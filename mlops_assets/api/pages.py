@@ -20,7 +20,7 @@ PAGES = Path(__file__).resolve().parent / "pages"
 
 
 def add_pages(app: FastAPI) -> None:
-    """/rollouts, /docs, and the files they are made of."""
+    """/rollouts, /drift, /docs, and the files they are made of."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -30,6 +30,10 @@ def add_pages(app: FastAPI) -> None:
     @router.get("/rollouts")
     def rollouts() -> FileResponse:
         return FileResponse(PAGES / "rollouts.html")
+
+    @router.get("/drift")
+    def drift() -> FileResponse:
+        return FileResponse(PAGES / "drift.html")
 
     @router.get("/docs", dependencies=[Operator])
     def docs() -> FileResponse:

@@ -89,6 +89,8 @@ async def _not_possible(_: Request, error: Exception) -> Response:
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_MODIFIED:  # which has no body
+        return Response(status_code=error.status_code, headers=error.headers)
     return problem(error.status_code, str(error.detail), headers=error.headers)
 
 

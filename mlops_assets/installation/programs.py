@@ -159,6 +159,7 @@ def _service(settings: Settings, product: Product, serving: Serving, variant: st
             "MLOPS_SERVING_JOURNAL_DIR": str(settings.journal),
             "MLOPS_SERVING_KEY_FILE": str(settings.secrets / KEY_FILE),
             "MLOPS_SERVING_TOKEN_FILE": str(settings.secrets / TOKEN_FILE),
+            "MLOPS_SERVING_REPORT_URL": settings.api_url,
             "MLOPS_SERVING_DRILL_FILE": str(settings.run_dir / "drill.json"),
         },
     )

@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -177,6 +178,27 @@ def features(record: Mapping[str, Any]) -> dict[str, float | str]:
         "society": society,
         "location_society": f"{area}|{society}" if society else UNKNOWN,
     }
+
+
+def as_raw(record: Mapping[str, Any], actual: float) -> dict[str, str]:
+    """A validated record and the price that was paid (lakh INR) as a row of the raw file; `clean` gives it back."""
+    return {
+        "area_type": record.get("area_type") or "",
+        "availability": record.get("availability") or "",
+        "location": str(record["location"]),
+        "size": f"{record['bhk']} BHK",
+        "society": record.get("society") or "",
+        "total_sqft": _digits(record["total_sqft"]),
+        "bath": str(record["bath"]),
+        "balcony": "" if record.get("balcony") is None else str(record["balcony"]),
+        "price": _digits(actual),
+    }
+
+
+def _digits(number: float) -> str:
+    """The shortest decimal that reads as the same number, without an exponent: 1056.0 → "1056"."""
+    text = f"{Decimal(repr(float(number))):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 class _DropError(Exception):

@@ -10,10 +10,13 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.runs.stages import Stage
 
 SAMPLE_RATIO_GATE = "sample_ratio_gate"
 GUARDRAILS_GATE = "guardrails_gate"
 HOUR_TAG = "mlops/look_hour"
+# Each reads some tables and writes a row or a picture.
+STAGE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Group:
         """`<product>/<stage>`."""
         return dg.AssetKey([self.name, stage])
 
+    def stage(self, name: str) -> Stage:
+        """The rules of a stage: its time limit and when it is tried again."""
+        return Stage(self.name, name, STAGE_SECONDS)
+
     def common(self, kinds: set[str], stage_type: str = "model_comparison") -> dict[str, Any]:
         """What every asset of the group has."""
         return {
@@ -42,11 +49,16 @@ class Group:
 def evidence_asset(group: Group) -> dg.AssetsDefinition:
     """What the prediction log holds of the comparison, beside each other."""
 
+    stage = group.stage("rollout_evidence")
+
     @dg.asset(
         key=group.key("rollout_evidence"),
+        op_tags=stage.op_tags,
+        metadata={"mlops/watches": "ledger, prediction log"},
         description=f"{group.title}: requests, errors and ratings of candidate and production since the rollout began",
         **group.common({"postgres"}),
     )
+    @stage
     def rollout_evidence(context: dg.AssetExecutionContext, database: dg.ResourceParam[Any]) -> dg.MaterializeResult:
         from datetime import UTC, datetime
 
@@ -83,9 +95,12 @@ def evidence_asset(group: Group) -> dg.AssetsDefinition:
 def verdict_asset(group: Group) -> dg.AssetsDefinition:
     """One recorded look: the verdict, why, and the gates on split and guardrails."""
     asset_key = group.key("rollout_verdict")
+    stage = group.stage("rollout_verdict")
 
     @dg.asset(
         key=asset_key,
+        op_tags=stage.op_tags,
+        metadata={"mlops/writes": "ledger"},
         deps=[group.key("rollout_evidence")],
         check_specs=[
             dg.AssetCheckSpec(SAMPLE_RATIO_GATE, asset=asset_key, description="users are split as told"),
@@ -94,6 +109,7 @@ def verdict_asset(group: Group) -> dg.AssetsDefinition:
         description="A look at the evidence; its verdict is in the ledger and in force when this is done.",
         **group.common({"postgres"}),
     )
+    @stage
     def rollout_verdict(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Any],
@@ -145,12 +161,16 @@ def _check(name: str, asset: dg.AssetKey, passed: bool, said: str, metadata: dic
 def chart_asset(group: Group) -> dg.AssetsDefinition:
     """The newest rollout as a picture."""
 
+    stage = group.stage("rollout_chart")
+
     @dg.asset(
         key=group.key("rollout_chart"),
         deps=[group.key("rollout_verdict")],
+        op_tags=stage.op_tags,
         description="Whether the candidate is better, and how sure that is, over time.",
         **group.common({"matplotlib", "png"}),
     )
+    @stage
     def rollout_chart(
         context: dg.AssetExecutionContext,
         database: dg.ResourceParam[Any],
@@ -180,11 +200,15 @@ def chart_asset(group: Group) -> dg.AssetsDefinition:
 def retention_asset(group: Group) -> dg.AssetsDefinition:
     """Releases beyond the newest ones are marked as archived; nothing is deleted."""
 
+    stage = group.stage("release_retention")
+
     @dg.asset(
         key=group.key("release_retention"),
+        op_tags=stage.op_tags,
         description=f"Marks releases beyond the newest {group.policy.keep_releases} as archived; deletes nothing.",
         **group.common({"postgres"}, "cleanup"),
     )
+    @stage
     def release_retention(context: dg.AssetExecutionContext, database: dg.ResourceParam[Any]) -> dg.MaterializeResult:
         from mlops_assets.rollout import archive
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.rollout import state as moves
 from mlops_assets.rollout.facts import Decision, Evidence
-from mlops_assets.rollout.ledger_rows import append, has_key, lock, newest_state, now_of, published
+from mlops_assets.rollout.ledger_rows import append, has_key, lock, newest_state, now_of, published, state_of
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.state import Conflict, Event, LedgerError, Move, State
@@ -48,6 +48,13 @@ class Ledger:
         """The state that decision `seq` was made from."""
         with self.database.session() as session:
             return newest_state(session, product, before=seq)
+
+    def state_at(self, product: str, moment: datetime) -> State:
+        """The state that was in force at `moment`; an empty one before the first release."""
+        with self.database.session() as session:
+            mine = (LedgerEntry.product == product) & (LedgerEntry.created_at <= moment)
+            entry = session.scalar(select(LedgerEntry).where(mine).order_by(LedgerEntry.seq.desc()).limit(1))
+            return State(product) if entry is None else state_of(entry)
 
     def history(self, product: str, limit: int = 50, before: int | None = None) -> list[LedgerEntry]:
         """The newest decisions, newest first; those older than seq `before`, if it is given."""
@@ -248,22 +255,35 @@ class Ledger:
             expected_seq=expected_seq,
         )
 
-    def block(self, product: str, why: str | None, *, actor: str, key: str | None = None) -> State:
-        """Keep the candidate from being promoted because of drift; None lifts the block."""
+    def block(
+        self,
+        product: str,
+        why: str | None,
+        *,
+        actor: str,
+        reason: str | None = None,
+        details: dict[str, Any] | None = None,
+        expected_seq: int | None = None,
+    ) -> State:
+        """Keep the candidate from being promoted because of drift; None lifts the block. No row if it is so already."""
         return self._change(
-            product, lambda _, before, __: moves.block(before, why), actor, why or "the drift is over", key
+            product,
+            lambda _, before, __: moves.block(before, why, details),
+            actor,
+            (reason or why or "the drift is over")[:LONGEST_REASON],
+            expected_seq=expected_seq,
         )
 
     def _change(
         self,
         product: str,
-        change: Callable[[Session, State, datetime], Move],
+        change: Callable[[Session, State, datetime], Move | None],
         actor: str,
         reason: str,
         key: str | None = None,
         expected_seq: int | None = None,
     ) -> State:
-        """Append what `change` makes of the present state, or nothing at all."""
+        """Append what `change` makes of the present state, or nothing at all if it makes nothing."""
         if not reason.strip():
             raise LedgerError("a decision needs a reason")
         if len(reason) > LONGEST_REASON:
@@ -275,4 +295,5 @@ class Ledger:
                 return before
             if expected_seq is not None and before.seq != expected_seq:
                 raise Conflict(f"{product}: decision {before.seq} came after {expected_seq}, which was looked at")
-            return append(session, change(session, before, now_of(session)), actor, reason, key)
+            move = change(session, before, now_of(session))
+            return before if move is None else append(session, move, actor, reason, key)

@@ -58,7 +58,12 @@ def verdict(result: LookResult) -> dict[str, Any]:
         "counts": dg.MetadataValue.md(arms(result.evidence)),
     }
     if effect is not None:
-        found |= {"theta": effect.theta, "low": effect.low, "high": effect.high, "raters": effect.raters}
+        found |= {
+            "theta": round(effect.theta, 4),
+            "low": round(effect.low, 4),
+            "high": round(effect.high, 4),
+            "raters": effect.raters,
+        }
     return found | {f"e_value_{g.name}": g.e_value for g in result.evidence.guardrails}
 
 

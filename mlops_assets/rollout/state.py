@@ -197,11 +197,13 @@ def next_phase(before: State, phase: Phase, now: datetime) -> Move:
     return Move(replace(before, phase=phase, phase_at=now), event)
 
 
-def block(before: State, why: str | None) -> Move:
-    """Drift keeps the candidate from being promoted, or (None) no longer does."""
+def block(before: State, why: str | None, details: dict[str, Any] | None = None) -> Move | None:
+    """Drift keeps the candidate from being promoted, or (None) no longer does; no move if that is so already."""
+    if before.production is None:
+        raise LedgerError(f"{before.product} serves nothing yet")
     if before.drift_block == why:
-        raise LedgerError(f"{before.product}: the drift block is so already")
-    return Move(replace(before, drift_block=why), Event.BLOCKED if why else Event.UNBLOCKED)
+        return None
+    return Move(replace(before, drift_block=why), Event.BLOCKED if why else Event.UNBLOCKED, details or {})
 
 
 def _without_candidate(state: State, phase: Phase, now: datetime) -> State:

@@ -19,16 +19,19 @@ from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, Field, IntSource, StringSource
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
 from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableError
 from mlops_assets.runs.coordinator import ImmediateRunCoordinator
+from mlops_assets.runs.overdue import Overdue, Watch, report_overdue, report_run_over_time
 from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.runs.protocol import Launch
 
 PROCESS_TAG = "mlops/run_process"
 LAUNCH_TAG = "mlops/launched_by"
 IDENTITY_WAIT_SECONDS = 2.0
+KILLED_WAIT_SECONDS = 5.0
 
 
 class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
@@ -40,12 +43,16 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         fallback: bool = True,
         fallback_after_seconds: int = 5,
         kill_after_seconds: int = 30,
+        stage_grace_seconds: int = 30,
+        run_timeout_seconds: int = 0,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         self._inst_data = inst_data
         self._client = ForkServerClient(socket_path, timeout_seconds=fallback_after_seconds)
         self._fallback = fallback
         self._kill_after_seconds = kill_after_seconds
+        self._watch = Watch(stage_grace_seconds)
+        self._run_timeout_seconds = run_timeout_seconds
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
@@ -74,6 +81,18 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                 default_value=30,
                 description="A terminated run that still has its process after this time loses it.",
             ),
+            "stage_grace_seconds": Field(
+                IntSource,
+                is_required=False,
+                default_value=30,
+                description="A stage still at work this long after its time limit loses its run's process.",
+            ),
+            "run_timeout_seconds": Field(
+                IntSource,
+                is_required=False,
+                default_value=0,
+                description="How long a run may take whose job doesn't say it (`dagster/max_runtime`); 0: for ever.",
+            ),
         }
 
     @classmethod
@@ -91,6 +110,9 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         coordinator = self._instance.run_coordinator
         if isinstance(coordinator, ImmediateRunCoordinator) and not coordinator.admits(run):
             return
+        if run.parent_run_id and run.tags.get(PROCESS_TAG):
+            # A run made from another one has its tags too, and must not be mistaken for that one's process.
+            self._instance.add_run_tags(run.run_id, {PROCESS_TAG: ""})
         origin = run.job_code_origin
         if origin is None:
             raise ValueError(f"run {run.run_id} has no job_code_origin, so no process can load its job")
@@ -107,7 +129,10 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             self._start_subprocess(run, reason=str(error))
 
     def _record(self, run: DagsterRun, identity: ProcessIdentity, launched_by: str) -> None:
-        self._instance.add_run_tags(run.run_id, {PROCESS_TAG: str(identity), LAUNCH_TAG: launched_by})
+        tags = {PROCESS_TAG: str(identity), LAUNCH_TAG: launched_by}
+        if self._run_timeout_seconds and MAX_RUNTIME_SECONDS_TAG not in run.tags:
+            tags[MAX_RUNTIME_SECONDS_TAG] = str(self._run_timeout_seconds)
+        self._instance.add_run_tags(run.run_id, tags)
 
     def _start_subprocess(self, run: DagsterRun, reason: str) -> None:
         from dagster._grpc.types import ExecuteRunArgs
@@ -148,7 +173,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     # ----------------------------------------------------------------------------------------------
 
     def terminate(self, run_id: str) -> bool:
-        """Interrupt the run's process; False for a run that has finished, or whose process is unknown.
+        """Interrupt the run's process; False for a run that is finished, or whose process is unknown.
 
         A run whose process is gone already is reported as canceled at once; a process that is still there
         after `kill_after_seconds` is killed with its children, by a thread of the process that called this.
@@ -164,11 +189,13 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                 "No process is known for this run, so none can be stopped.", run, cls=self.__class__
             )
             return False
+        # Told before the process can report itself as canceled: a run that was too slow has failed.
+        late = report_run_over_time(self._instance, run_id, time.time())
         if not identity.send(signal.SIGINT):
             return self._cancel(run_id, f"The run's process ({identity.pid}) was gone before it could be stopped.")
         name = f"see run {run_id} stop"
         threading.Thread(target=self._see_it_stop, args=(run_id, identity), name=name, daemon=True).start()
-        return True
+        return not late
 
     def _see_it_stop(self, run_id: str, identity: ProcessIdentity) -> None:
         deadline = time.monotonic() + self._kill_after_seconds
@@ -207,20 +234,36 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """RUNNING while the very process that was started lives, FAILED once it is gone."""
+        """RUNNING while the very process that was started lives and its stages keep to their time limits.
+
+        FAILED once it is gone. A process whose stage goes on after limit and grace is killed, and its run is reported
+        as failed with that reason, as a failed step: those aren't retried as a run.
+        """
         identity = process_of(run)
         if identity is None:
             # A run that somebody executes in a process of their own (`dagster job execute`, a test) is not
             # ours to end.
             return CheckRunHealthResult(WorkerStatus.RUNNING, "not started by this launcher; not checked")
         if identity.is_alive():
-            return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=str(identity))
+            late = self._watch.overdue(self._instance, run, time.time())
+            if late is None:
+                return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=str(identity))
+            return self._end_overdue(run.run_id, identity, late)
         return CheckRunHealthResult(
             WorkerStatus.FAILED,
             f"the run's process (pid {identity.pid}) ended without reporting a result",
             transient=False,
             run_worker_id=str(identity),
         )
+
+    def _end_overdue(self, run_id: str, identity: ProcessIdentity, late: Overdue) -> CheckRunHealthResult:
+        identity.kill_group()
+        deadline = time.monotonic() + KILLED_WAIT_SECONDS
+        while identity.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        said = late.said(self._watch.grace_seconds)
+        report_overdue(self._instance, run_id, late.step, said)
+        return CheckRunHealthResult(WorkerStatus.FAILED, said, transient=False, run_worker_id=str(identity))
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """How the run's process ended, when the fork server that started it still knows."""
@@ -240,7 +283,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 def process_of(run: DagsterRun) -> ProcessIdentity | None:
     """The process recorded for a run by this launcher, or None."""
     text = run.tags.get(PROCESS_TAG)
-    if text is None:
+    if not text:
         return None
     try:
         return ProcessIdentity.parse(text)

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     CHAR,
     DateTime,
+    Double,
     Engine,
     ForeignKeyConstraint,
     Index,
     MetaData,
+    Text,
     UniqueConstraint,
     create_engine,
 )
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 SCHEMA = "mlops"
@@ -119,6 +121,33 @@ class LedgerEntry(Base):
     reason: Mapped[str]
     details: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class DriftVerdict(Base):
+    """One day of a product beside what its production release was trained on; a new run of the day replaces it.
+
+    `verdict` is the whole of it as JSON; `status`, `strength` and `drifted` (columns, strongest first) repeat what is
+    asked for often. `candidate_*` tell of the same day beside the candidate's own reference. `report_uri` is null
+    when no full report was made or it was removed.
+    """
+
+    __tablename__ = "drift_verdict"
+    __table_args__ = (
+        Index("drift_verdict_judged_idx", "product", "day", postgresql_where=sql("status IN ('ok', 'drifted')")),
+    )
+
+    product: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    release: Mapped[int]
+    status: Mapped[str]
+    strength: Mapped[float] = mapped_column(Double)
+    drifted: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    verdict: Mapped[dict[str, Any]]
+    candidate_release: Mapped[int | None]
+    candidate_status: Mapped[str | None]
+    report_uri: Mapped[str | None]
+    run_id: Mapped[str | None]
+    computed_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class Database:

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -285,6 +285,16 @@ class Storage:
             return pd.read_parquet(io.BytesIO(data))
         except pa.ArrowException as error:
             raise StorageError(f"{self.locate(name)}: not a readable Parquet file: {error}") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens when it isn't there."""
+        with told(self.locate(name)):
+            if self.folder is not None:
+                (self.folder / safe_name(name)).unlink(missing_ok=True)
+                return
+            fs, key = self._remote(name)
+            with suppress(FileNotFoundError):
+                fs.rm_file(key)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[IO[bytes]]:

@@ -9,17 +9,23 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.runs.retries import RETRY
+from mlops_assets.runs.stages import Stage
 from mlops_assets.training import checks
 from mlops_assets.training.records import DataVersion, FeatureSet, Measured, Released, TrainedModel
 from mlops_assets.training.spec import Product
 
 PREVIEW_ROWS = 8
-RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 def key(product: Product, stage: str) -> dg.AssetKey:
     """`<product>/<stage>`."""
     return dg.AssetKey([product.name, stage])
+
+
+def stage_of(product: Product, name: str) -> Stage:
+    """The rules of a stage, with the product's limit."""
+    return Stage(product.name, name, getattr(product.limits, name), RETRY)
 
 
 def product_assets(product: Product) -> list[dg.AssetsDefinition]:
@@ -71,14 +77,17 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
     """The product's raw file, cleaned, checked against its contract and kept as a numbered version."""
     asset_key = key(product, "dataset")
     specs = checks.contract_specs(product, asset_key)
+    stage = stage_of(product, "dataset")
 
     @dg.asset(
         key=asset_key,
         check_specs=specs,
-        retry_policy=RETRY,
+        op_tags=stage.op_tags,
+        metadata={"mlops/watches": "source"},
         description=f"{product.title}: the source's rows, cleaned and kept as version V1, V2, …",
         **_common(product, "data_ingestion", {"pandas", "parquet"}),
     )
+    @stage
     def dataset(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Any],
@@ -118,13 +127,16 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
 
 def features_asset(product: Product) -> dg.AssetsDefinition:
     """Model columns of the data version, and the split made once for its content."""
+    stage = stage_of(product, "features")
 
     @dg.asset(
         key=key(product, "features"),
+        op_tags=stage.op_tags,
         ins={"dataset": dg.AssetIn(key(product, "dataset"))},
         description="Model columns, row by row through the product's `features`, and the hold-out's rows.",
         **_common(product, "feature_engineering", {"pandas", "parquet"}),
     )
+    @stage
     def features(
         context: dg.AssetExecutionContext,
         dataset: DataVersion,
@@ -163,13 +175,16 @@ def features_asset(product: Product) -> dg.AssetsDefinition:
 
 def model_asset(product: Product) -> dg.AssetsDefinition:
     """The search's winner, fitted, as scikit-learn and as the ONNX graph that will serve."""
+    stage = stage_of(product, "model")
 
     @dg.asset(
         key=key(product, "model"),
+        op_tags=stage.op_tags,
         ins={"features": dg.AssetIn(key(product, "features"))},
         description=f"The best of {', '.join(c.family for c in product.search.candidates)} by cross-validation.",
         **_common(product, "model_training", {"scikitlearn", "onnx", "mlflow"}),
     )
+    @stage
     def model(
         context: dg.AssetExecutionContext,
         features: FeatureSet,
@@ -199,14 +214,17 @@ def model_asset(product: Product) -> dg.AssetsDefinition:
 def metrics_asset(product: Product) -> dg.AssetsDefinition:
     """The served graph's metrics on the untouched hold-out, beside production's, and the gates on them."""
     asset_key = key(product, "metrics")
+    stage = stage_of(product, "metrics")
 
     @dg.asset(
         key=asset_key,
         ins={"model": dg.AssetIn(key(product, "model"))},
         check_specs=checks.gate_specs(product, asset_key),
+        op_tags=stage.op_tags,
         description="Measured once on rows that neither training nor the search saw.",
         **_common(product, "model_evaluation", {"onnx", "mlflow"}),
     )
+    @stage
     def metrics(
         context: dg.AssetExecutionContext,
         model: TrainedModel,
@@ -240,13 +258,17 @@ def metrics_asset(product: Product) -> dg.AssetsDefinition:
 
 def release_asset(product: Product) -> dg.AssetsDefinition:
     """The gated model as a release: files, registered model, Bento and the ledger's row."""
+    stage = stage_of(product, "release")
 
     @dg.asset(
         key=key(product, "release"),
+        op_tags=stage.op_tags,
         ins={"metrics": dg.AssetIn(key(product, "metrics"))},
+        metadata={"mlops/writes": "ledger"},
         description="Becomes production if nothing is, else the candidate. Blocked by any failed gate.",
         **_common(product, "model_registration", {"onnx", "bentoml", "mlflow"}),
     )
+    @stage
     def release(
         context: dg.AssetExecutionContext,
         metrics: Measured,

@@ -11,6 +11,8 @@ from mlops_assets.rollout.automation import is_running
 from mlops_assets.training.spec import Product
 
 SENSOR_SECONDS = 30
+# Which product a run trains; dagster.yaml limits how many of these are in progress.
+TRAINING_TAG = "mlops/training"
 
 
 def train_job(product: Product) -> Any:
@@ -19,7 +21,11 @@ def train_job(product: Product) -> Any:
         f"{product.name}_train",
         selection=dg.AssetSelection.assets(dg.AssetKey([product.name, "release"])).upstream(),
         description=f"{product.title}: data, features, model, gates, release",
-        tags={"product": product.name, "dagster/max_runtime": str(product.run_timeout_seconds)},
+        tags={
+            "product": product.name,
+            TRAINING_TAG: product.name,
+            "dagster/max_runtime": str(product.run_timeout_seconds),
+        },
     )
 
 
@@ -43,6 +49,7 @@ def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Watches the source; a new content becomes a new data version and a training run",
+        metadata={"mlops/watches": "source"},
     )
     def sensor(
         context: dg.SensorEvaluationContext,

@@ -10,10 +10,12 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel
 
+from mlops_assets.drift.component import drift_definitions
 from mlops_assets.prediction_log.component import log_definitions
 from mlops_assets.rollout.component import rollout_definitions
 from mlops_assets.training.assets import product_assets
 from mlops_assets.training.automation import data_sensor, train_job, train_schedule
+from mlops_assets.training.monitoring import watched
 from mlops_assets.training.spec import Product
 
 
@@ -48,4 +50,6 @@ class ProductComponent(dg.Component):
         if product.serving is None:
             return training
         served = (product.name, product.title, product.owner, product.rollout)
-        return dg.Definitions.merge(training, log_definitions(*served), rollout_definitions(*served))
+        return dg.Definitions.merge(
+            training, log_definitions(*served), rollout_definitions(*served), drift_definitions(watched(product))
+        )

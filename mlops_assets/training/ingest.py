@@ -1,7 +1,7 @@
 """From a source to a registered, checked data version, and back to its rows.
 
-Add here the order of the steps. Keep out fetching (`sources`), reading (`csv_file`), numbering (`datasets`) and
-judging (`contract`).
+Add here the order of the steps. Keep out fetching (`sources`), reading (`csv_file`), labels (`live_labels`),
+numbering (`datasets`) and judging (`contract`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError
-from mlops_assets.training import contract, csv_file, datasets, sources
+from mlops_assets.training import contract, csv_file, datasets, live_labels, sources
 from mlops_assets.training.contract import Finding
 from mlops_assets.training.raw_file import SourceError
 from mlops_assets.training.records import DataVersion
@@ -30,30 +30,42 @@ REFUSED = (SourceError, csv_file.CsvError, datasets.DatasetError, StorageError)
 
 @dataclass(frozen=True)
 class Ingested:
-    """A data version with how its rows came about and what its contract says of them."""
+    """A data version with how its rows came about and what its contract says of them.
+
+    `live_rows` of its raw rows are labels from live use, the others the source's.
+    """
 
     version: DataVersion
     cleaned: Cleaned
     findings: tuple[Finding, ...]
     is_new: bool
+    live_rows: int = 0
 
 
 def ingest(product: Product, database: Database, storage: Storage, override: str | None) -> Ingested:
     """Fetch, read, clean, check and register the product's source; `override` replaces the declared location.
 
+    A product that declares it gets labels from live use as further rows of the file.
+
     Raises one of `REFUSED`, naming file, line and column where there is one.
     """
     functions = importlib.import_module(product.functions)
+    live_labels.row_function(product, functions)
     versions = datasets.DatasetVersions(database, storage)
     with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
-        fetched = _fetch(product, Path(folder), override)
-        raw = csv_file.read_rows(fetched.path, product.contract, product.source, name=fetched.location)
+        source = _fetch(product, Path(folder), override)
+        raw = csv_file.read_rows(source.path, product.contract, product.source, name=source.location)
+        fetched, live_rows = live_labels.append(product, functions, live_labels.read(product, database), source, raw)
+        if live_rows:
+            raw = csv_file.read_rows(fetched.path, product.contract, product.source, name=fetched.location)
         cleaned = functions.clean(raw)
         facts = contract.raw_facts(raw)
         previous = _rows_before(versions, product, fetched)
         findings = contract.check(facts, cleaned, product.contract, previous)
         cleaning = datasets.cleaning_version(functions.clean)
         record, is_new = versions.register(product.name, fetched, cleaned, cleaning=cleaning)
+    if live_rows:
+        live_labels.record(database, product.name, source.sha256, record.version, live_rows)
     version = DataVersion(
         product=product.name,
         version=record.version,
@@ -62,7 +74,7 @@ def ingest(product: Product, database: Database, storage: Storage, override: str
         source=fetched.location,
         sample=record.sample,
     )
-    return Ingested(version, cleaned, findings, is_new)
+    return Ingested(version, cleaned, findings, is_new, live_rows)
 
 
 def _fetch(product: Product, folder: Path, override: str | None) -> sources.Fetched:

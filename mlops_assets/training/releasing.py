@@ -13,13 +13,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from mlops_assets.drift import references
 from mlops_assets.rollout.ledger import Ledger, State
 from mlops_assets.rollout.registry import Registry
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.storage.folders import fetch_folder, publish_folder
-from mlops_assets.training import export, feature_set, measuring
+from mlops_assets.training import drift_reference, export, feature_set, measuring
 from mlops_assets.training.records import Measured, Released
 from mlops_assets.training.released import RELEASE_FILE, read_release
 from mlops_assets.training.spec import Product
@@ -91,7 +92,8 @@ def release(
 
 
 def write_files(product: Product, measured: Measured, version: int, run_id: str, storage: Storage, local: Path) -> None:
-    """Write the release directory: the graph, and the manifest with everything serving needs to know."""
+    """Write the release directory (the graph and the manifest with everything serving needs), and keep the reference
+    that drift compares live data with."""
     trained = measured.model
     dataset = trained.features.dataset
     functions = importlib.import_module(product.functions)
@@ -114,6 +116,12 @@ def write_files(product: Product, measured: Measured, version: int, run_id: str,
         smoke=export.smoke_records(product, functions.features, graph, feature_set.side(table, holdout=True)),
         vocabulary=export.vocabulary(product, feature_set.side(table, holdout=False)),
     )
+    if product.serving is not None:
+        # Before the release: nothing may serve that live data can't be compared with.
+        sample = drift_reference.reference_of(
+            product, functions.Request, functions.features, table, graph, product.drift
+        )
+        references.store(storage, product.name, version, sample)
     export.write_release(local, record, graph)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.rollout.policy import RolloutPolicy
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -23,10 +24,25 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class LiveLabels(Spec):
+    """Actual values that users told of answers, as further raw rows: those of the newest `days` days.
+
+    At most `max_share` times as many as the source has rows and `per_user` of each user; none at all below
+    `min_rows`. The product's module needs `as_raw(record, actual)`. Users leave optional fields out more often than
+    a source does: the contract's shares hold for all rows together.
+    """
+
+    days: int = Field(default=90, ge=1, le=3650)
+    min_rows: int = Field(default=200, ge=1)
+    max_share: float = Field(default=0.5, gt=0, le=1)
+    per_user: int = Field(default=20, ge=1)
+
+
 class Source(Spec):
     """Where raw rows come from: a local path, an http(s) URL or an s3 URI of a CSV file.
 
-    `location` None means the product's bundled generator, whose rows are labelled sample data.
+    `location` None means the product's bundled generator, whose rows are labelled sample data. `live_labels` adds
+    what users told of the answers they got; off unless it is declared (`live_labels: {}` for the defaults).
     """
 
     location: str | None = None
@@ -35,6 +51,7 @@ class Source(Spec):
     max_rows: int = Field(default=1_000_000, ge=1)
     sample_rows: int = Field(default=13_320, ge=1)
     sample_seed: int = 20_18
+    live_labels: LiveLabels | None = None
 
 
 class Column(Spec):
@@ -187,6 +204,16 @@ class Serving(Spec):
     batch_limit: int = Field(default=1000, ge=1, le=10_000)
 
 
+class Limits(Spec):
+    """How long one try of a stage may take, in seconds. A stage that takes longer is ended and fails."""
+
+    dataset: int = Field(default=600, ge=1)
+    features: int = Field(default=600, ge=1)
+    model: int = Field(default=1800, ge=1)
+    metrics: int = Field(default=900, ge=1)
+    release: int = Field(default=900, ge=1)
+
+
 class Product(Spec):
     """One ML product, from source to served model. `functions` is the module of its pure functions."""
 
@@ -204,7 +231,9 @@ class Product(Spec):
     gates: tuple[Gate, ...]
     serving: Serving | None = None
     rollout: RolloutPolicy = RolloutPolicy()
+    drift: DriftPolicy = DriftPolicy()
     schedule: str = "0 3 * * 1"
+    limits: Limits = Limits()
     run_timeout_seconds: int = Field(default=3600, ge=60)
     parity_tolerance: float = Field(default=1e-4, gt=0)
 

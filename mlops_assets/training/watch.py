@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError, s3_filesystem
-from mlops_assets.training import sources
+from mlops_assets.training import live_labels, sources
 from mlops_assets.training.datasets import DatasetVersions
 from mlops_assets.training.raw_file import SourceError
 from mlops_assets.training.spec import Product
@@ -59,6 +59,10 @@ def look(product: Product, location: str, cursor: str | None, database: Database
     for record in DatasetVersions(database, Storage(tempfile.gettempdir())).list(product.name):
         if record.sha256 == sha256:
             return Seen(None, outside, f"{shown} holds data version V{record.version}, which is known")
+    # With labels in its file, the version's hash isn't the source's.
+    labelled = live_labels.version_with(database, product.name, sha256) if product.source.live_labels else None
+    if labelled is not None:
+        return Seen(None, outside, f"{shown} is in data version V{labelled} with live labels, which is known")
     return Seen(f"{product.name}-{sha256}", outside, f"{shown} holds new content {sha256[:12]}")
 
 

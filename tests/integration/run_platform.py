@@ -45,7 +45,7 @@ RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
 
 @dataclass
 class Options:
-    """What differs between platforms."""
+    """What differs between platforms; `launcher`, `coordinator` and `settings` are a line of YAML each."""
 
     forked: bool = True
     max_concurrent_runs: int = 10
@@ -53,6 +53,11 @@ class Options:
     daemon: bool = True
     direct_logs: bool = True
     fallback_after_seconds: int = 5
+    source: Path = SOURCE
+    launcher: str = ""
+    coordinator: str = ""
+    settings: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -154,6 +159,11 @@ class Platform:
         self._start("fork_server", [sys.executable, *arguments, "--grace", "5"])
         self.client.wait_until_ready(60)
 
+    def start_daemon(self) -> None:
+        """Start the daemon."""
+        command = [str(Path(sys.executable).parent / "dagster-daemon"), "run"]
+        self._start("daemon", [*command, "-w", str(self.folder / "workspace.yaml")])
+
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         """Signal one process and wait for its end."""
         process = self.processes.pop(name)
@@ -165,13 +175,13 @@ class Platform:
                 process.kill()
                 process.wait(10)
 
-    def submitters(self, processes: int, each: int) -> list[str]:
+    def submitters(self, processes: int, each: int, job: str = "waiting") -> list[str]:
         """Submit runs from several processes at the same moment; the run ids."""
         script = str(Path(__file__).with_name("run_submitter.py"))
         (self.folder / "go").unlink(missing_ok=True)
         started = [
             subprocess.Popen(
-                [sys.executable, script, str(self.folder), str(each)],
+                [sys.executable, script, str(self.folder), str(each), job],
                 env=self._environment(),
                 stdout=subprocess.PIPE,
                 text=True,
@@ -209,7 +219,7 @@ class Platform:
 
         (self.folder / "code").mkdir()
         (self.folder / "home").mkdir()
-        (self.folder / "code" / f"{MODULE}.py").write_text(SOURCE.read_text())
+        (self.folder / "code" / f"{MODULE}.py").write_text(self.options.source.read_text())
         # A copy of what is tested: an edit of the project while the tests run must not look like a change
         # of code.
         package = self.folder / "code" / "mlops_assets"
@@ -250,7 +260,7 @@ class Platform:
         self._start("webserver", [str(binaries / "dagster-webserver"), *web])
         wait_for(self._webserver_ready, 90, "the webserver")
         if self.options.daemon:
-            self._start("daemon", [str(binaries / "dagster-daemon"), "run", *workspace])
+            self.start_daemon()
 
     def _instance_yaml(self) -> str:
         home = self.folder / "home"
@@ -262,6 +272,7 @@ class Platform:
             compute_logs: {{module: {logs}, class: {log_class}, config: {{base_dir: "{home}/logs"}}}}
             telemetry: {{enabled: false}}
             run_monitoring: {{enabled: true, poll_interval_seconds: {self.options.monitoring_seconds}}}
+            {self.options.settings}
             """)
         if not self.options.forked:
             return text + "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
@@ -273,10 +284,14 @@ class Platform:
                 socket_path: {{env: RUN_TEST_SOCKET}}
                 fallback_after_seconds: {self.options.fallback_after_seconds}
                 kill_after_seconds: 2
+                {self.options.launcher}
             run_coordinator:
               module: mlops_assets.runs.coordinator
               class: ImmediateRunCoordinator
-              config: {{max_concurrent_runs: {self.options.max_concurrent_runs}, dequeue_interval_seconds: 1}}
+              config:
+                max_concurrent_runs: {self.options.max_concurrent_runs}
+                dequeue_interval_seconds: 1
+                {self.options.coordinator}
             """)
 
     def _start(self, name: str, command: list[str]) -> None:
@@ -298,6 +313,7 @@ class Platform:
             "RUN_TEST_FOLDER": str(self.folder),
             "RUN_TEST_SOCKET": self.socket,
             "PYTHONPATH": str(self.folder / "code"),
+            **self.options.environment,
         }
 
     def _explain(self, error: BaseException) -> None:

@@ -1,6 +1,6 @@
 """Submits runs from a process of its own, as a second webserver, a daemon or a CLI would.
 
-`python run_submitter.py FOLDER COUNT`: prints READY, waits for FOLDER/go, then submits and prints the run ids.
+`python run_submitter.py FOLDER COUNT JOB`: prints READY, waits for FOLDER/go, then submits and prints the run ids.
 Launches through the webserver contend as threads of one process, which a lock of that process would serialise too.
 """
 
@@ -21,19 +21,22 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.run_coordinator.base import SubmitRunContext
 
+CONFIG = {"waiting": {"ops": {"wait": {"config": {"seconds": 0.5}}}}}
 
-def main(folder: Path, count: int) -> None:
+
+def main(folder: Path, count: int, job: str) -> None:
     """Create the runs, wait for the signal, submit them."""
     location = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=1, location_name="location")
-    remote = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "waiting")
+    remote = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job)
     repository = ReconstructableRepository.for_module("two_stage_product", "defs", str(folder / "code"))
     with DagsterInstance.get() as instance:
         runs = [
             instance.create_run_for_job(
-                product.waiting,
-                run_config={"ops": {"wait": {"config": {"seconds": 0.5}}}},
+                getattr(product, job),
+                run_config=CONFIG.get(job, {}),
+                tags=getattr(product, job).tags,
                 remote_job_origin=remote,
-                job_code_origin=repository.get_reconstructable_job("waiting").get_python_origin(),
+                job_code_origin=repository.get_reconstructable_job(job).get_python_origin(),
             )
             for _ in range(count)
         ]
@@ -46,4 +49,4 @@ def main(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

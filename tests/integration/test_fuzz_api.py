@@ -11,19 +11,26 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from mlops_assets.storage.database import Database
+from mlops_assets.storage.files import Storage
 from tests.integration.looked_rollout import PRODUCT, TOKEN, looked
+from tests.made_verdicts import LAST, keep, month
 
 SEED = 20_18
 EXAMPLES = 25
+DRIFT = {"/api/v1/drift", "/api/v1/drift/{product}", "/api/v1/drift/{product}/{day}", "/drift/{product}/{day}/report"}
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 
 
 def test_no_request_makes_it_fail(database: Database, tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / "storage"))
+    storage.write_bytes("report.html", b"<p>figures")
+    keep(database, *month(), report_uri=storage.locate("report.html"))
     with looked(database, tmp_path) as api, api.client() as client:
         schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
-        asked = 0
+        asked, paths = 0, set()
         for found in schema.get_all_operations():
             operation = found.ok()
+            paths.add(operation.path)
 
             @seed(SEED)
             @hypothesis_settings(
@@ -36,10 +43,14 @@ def test_no_request_makes_it_fail(database: Database, tmp_path: Path) -> None:
                 asked += 1
                 if asked % 2 and "product" in case.path_parameters:
                     case.path_parameters["product"] = PRODUCT
+                    if asked % 4 == 1 and "day" in case.path_parameters:
+                        case.path_parameters["day"] = LAST.isoformat()
                 case.call_and_validate(
                     base_url=api.url, headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS, timeout=20
                 )
 
             ask()
         assert asked > EXAMPLES
+        assert paths >= DRIFT
+        assert client.get(f"/drift/{PRODUCT}/{LAST}/report").text == "<p>figures"
         assert client.get(f"/api/v1/rollouts/{PRODUCT}").status_code == 200

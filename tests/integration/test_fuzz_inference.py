@@ -22,13 +22,15 @@ from inference.model import Model
 from inference.record import Recorder
 from inference.served import Served, Serving
 from inference.settings import ServingSettings, VocabularyRoute
+from mlops_assets.storage.database import Database
+from tests.made_verdicts import keep, month
 from tests.unit.inference.tiny_release import MODULE, PRODUCT, write_release
 
 TOKEN = "operators-token"
 EXAMPLES = 150
 EXPECTED = {
     "POST /api/predict_price", "POST /api/predict_price/batch", "POST /api/feedback", "GET /api/metrics",
-    "GET /api/logs", "GET /api/logs/tail",
+    "GET /api/logs", "GET /api/logs/tail", "GET /api/drift_report",
 }  # fmt: skip
 
 load_all_checks()
@@ -38,8 +40,9 @@ CONFORMANCE = CHECKS.get_by_names(
 
 
 @pytest.fixture
-def api(postgres_url: str, database: object, tmp_path: Path) -> Iterator[Any]:
+def api(postgres_url: str, database: Database, tmp_path: Path) -> Iterator[Any]:
     """The whole application in this process, logging, with the platform's database behind it."""
+    keep(database, *month(product=PRODUCT))
     token = tmp_path / "token"
     token.write_text(TOKEN)
     told = ServingSettings(

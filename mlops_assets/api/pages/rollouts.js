@@ -2,13 +2,15 @@
 // Add here what joins the parts. Keep out how a part looks: each has a file of its own.
 
 import { chart } from "./chart.js";
-import { announce, byId, el, patch } from "./dom.js";
+import { hideConnection, showConnection } from "./connection.js";
+import { byId, el, patch } from "./dom.js";
 import { arms, safety } from "./evidence.js";
-import { distance, phase } from "./format.js";
-import { Failure, get, send } from "./http.js";
+import { phase } from "./format.js";
+import { Failure, get } from "./http.js";
 import { ledger } from "./ledger.js";
-import { openOrder, setWho, who } from "./orders.js";
+import { openOrder } from "./orders.js";
 import { head, next, serving } from "./serving.js";
+import { OVER, signIn } from "./sign_in.js";
 
 const REFRESH_MS = 5000;
 const PAGE = 50;
@@ -43,7 +45,7 @@ async function refresh() {
     Object.assign(shown, { good: Date.now(), failure: null, signedIn: true });
   } catch (failure) {
     if (mine !== turn) return;
-    if (failure.status === 401) return askToSignIn(shown.signedIn ? "The session is over. Please sign in again." : "");
+    if (failure.status === 401) return askToSignIn(shown.signedIn ? OVER : "");
     if (!(failure instanceof Failure)) throw failure;
     shown.failure = failure.message;
   }
@@ -68,7 +70,7 @@ function render() {
   const rollout = byId("rollout");
   rollout.hidden = false;
   renderProducts();
-  renderConnection();
+  showConnection(shown.failure, shown.good);
   const { detail } = shown;
   const fresh = el("div", { id: "rollout", class: "rollout" });
   if (!detail) fresh.append(el("p", { class: "card empty" }, shown.failure ? "Nothing can be shown yet." : "No product is served by this installation yet."));
@@ -89,70 +91,30 @@ function renderProducts() {
   patch(nav, fresh);
 }
 
-function renderConnection() {
-  const at = byId("connection");
-  at.className = shown.failure ? "stale" : "live";
-  const when = shown.good ? `Showing what was true ${distance(shown.good)}.` : "";
-  const text = shown.failure ? `Disconnected: ${shown.failure}. ${when} Trying again …` : "Live";
-  if (at.textContent !== text) at.textContent = text;
-  document.body.classList.toggle("old-news", Boolean(shown.failure));
-}
-
 function askToSignIn(text) {
   clearTimeout(timer);
+  turn += 1;
   Object.assign(shown, { detail: null, tag: null, signedIn: false, products: [] });
   if (byId("order").open) byId("order").close();
   for (const id of ["rollout", "links", "products"]) byId(id).hidden = true;
-  byId("connection").textContent = "";
-  byId("connection").className = "";
-  byId("sign-in").hidden = false;
-  byId("sign-in-error").textContent = text;
-  byId("who").value = who();
-  byId("token").focus();
+  hideConnection();
+  showForm(text);
 }
 
-byId("sign-in-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const form = event.currentTarget;
-  const token = byId("token");
-  if (form.getAttribute("aria-busy") === "true") return;
-  byId("sign-in-error").textContent = "";
-  if (!token.value.trim()) {
-    byId("sign-in-error").textContent = "Please give the token.";
-    return token.focus();
-  }
-  form.setAttribute("aria-busy", "true");
-  try {
-    await send("POST", "session", { token: token.value.trim() });
-    setWho(byId("who").value);
-    token.value = "";
-    announce("Signed in.");
-    await refresh();
-    byId("main").focus();
-  } catch (failure) {
-    byId("sign-in-error").textContent = failure.status === 401 ? "This is not the operators' token." : `Not signed in: ${failure.message}.`;
-    token.focus();
-  } finally {
-    form.removeAttribute("aria-busy");
-  }
-});
-
-byId("sign-out").addEventListener("click", async () => {
-  turn += 1;
-  try {
-    await send("DELETE", "session");
-    askToSignIn("You are signed out.");
-  } catch (failure) {
-    if (failure.status === 401) return askToSignIn("");
-    shown.failure = failure.message;
+const showForm = signIn({
+  entered: refresh,
+  left: askToSignIn,
+  failed: (message) => {
+    clearTimeout(timer);
+    shown.failure = message;
     render();
     timer = setTimeout(refresh, REFRESH_MS);
-  }
+  },
 });
 
 byId("rollout").addEventListener("click", async (event) => {
   const order = event.target.closest("[data-order]");
-  if (order && !order.disabled) return openOrder(order.dataset.order, shown.detail, refresh, () => askToSignIn("The session is over. Please sign in again."));
+  if (order && !order.disabled) return openOrder(order.dataset.order, shown.detail, refresh, () => askToSignIn(OVER));
   if (event.target.closest("[data-toggle]")) {
     shown.quiet = !shown.quiet;
     return render();
@@ -168,9 +130,9 @@ byId("rollout").addEventListener("click", async (event) => {
     shown.before = body.next_before;
     render();
   } catch (failure) {
-    if (failure.status === 401) return askToSignIn("The session is over. Please sign in again.");
+    if (failure.status === 401) return askToSignIn(OVER);
     shown.failure = failure.message;
-    renderConnection();
+    showConnection(shown.failure, shown.good);
   } finally {
     more.disabled = false;
   }

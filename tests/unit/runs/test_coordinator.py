@@ -82,19 +82,114 @@ def test_zero_stops_all_runs_and_minus_one_lifts_the_limit(
     assert {submit(instance).status.value for _ in range(4)} == {status}
 
 
-def test_limits_by_tag_are_left_to_the_daemon(make_instance: MakeInstance) -> None:
-    instance = opened(make_instance, tag_concurrency_limits=[{"key": "product", "limit": 1}])
+TRAININGS = [
+    {"key": "training", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
+    {"key": "training", "limit": 2},
+]
+
+
+def training(instance: DagsterInstance, product: str) -> DagsterRun:
+    """A submitted run that carries a limited tag."""
+    return submit(instance, new_run(instance, tags={"training": product}))
+
+
+def test_a_run_starts_at_once_unless_its_own_tag_is_at_its_limit(make_instance: MakeInstance) -> None:
+    instance = opened(make_instance, max_concurrent_runs=20, tag_concurrency_limits=TRAININGS)
+    products = ["homes", "homes", "loans", "cars"]
+    assert [training(instance, product).status.value for product in products] == [
+        "STARTING",
+        "QUEUED",
+        "STARTING",
+        "QUEUED",
+    ]
+    assert submit(instance).status == DagsterRunStatus.STARTING
+
+
+def test_a_queued_run_that_could_start_is_not_overtaken(make_instance: MakeInstance) -> None:
+    instance = opened(make_instance, max_concurrent_runs=20, tag_concurrency_limits=TRAININGS)
+    first, second = training(instance, "homes"), training(instance, "homes")
+    finish(instance, first)
     assert submit(instance).status == DagsterRunStatus.QUEUED
+    assert training(instance, "homes").status == DagsterRunStatus.QUEUED
+    assert second.run_id not in launched(instance)
+
+
+def test_a_run_that_waits_for_a_pool_holds_nobody_up(make_instance: MakeInstance) -> None:
+    instance = opened(make_instance)
+    run = new_run(instance)
+    instance.delete_run(run.run_id)
+    submit(instance, instance.run_storage.add_run(with_pool(run)))
+    assert submit(instance).status == DagsterRunStatus.STARTING
+
+
+def test_a_dequeued_run_above_a_limit_by_tag_goes_back_to_the_queue(make_instance: MakeInstance) -> None:
+    instance = opened(make_instance, max_concurrent_runs=-1, tag_concurrency_limits=TRAININGS)
+    training(instance, "homes")
+    late = training(instance, "homes")
+    starting = dg.DagsterEvent(event_type_value="PIPELINE_STARTING", job_name="empty")
+    instance.report_dagster_event(starting, run_id=late.run_id)
+    late = instance.get_run_by_id(late.run_id) or late
+    assert not cast("ImmediateRunCoordinator", instance.run_coordinator).admits(late)
+    again = instance.get_run_by_id(late.run_id)
+    assert again is not None
+    assert again.status == DagsterRunStatus.QUEUED
+
+
+def test_a_limit_by_tag_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAININGS", "3")
+    (tmp_path / "dagster.yaml").write_text(
+        "run_coordinator: {module: mlops_assets.runs.coordinator, class: ImmediateRunCoordinator, config: {"
+        " tag_concurrency_limits: [{key: training, limit: {env: TRAININGS}}], retry_delay_seconds: 7}}\n"
+        "telemetry: {enabled: false}\n"
+    )
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        config = instance.get_concurrency_config().run_queue_config
+        assert config is not None
+        assert list(config.tag_concurrency_limits) == [{"key": "training", "limit": 3}]
+
+
+RETRIES = {"run_retries": {"enabled": True, "max_retries": 3}}
+
+
+def retry_of(instance: DagsterInstance, parent: DagsterRun, number: int = 1) -> DagsterRun:
+    """A submitted run as Dagster's daemon makes it for a run that died."""
+    tags = {"dagster/retry_number": str(number), "dagster/parent_run_id": parent.run_id}
+    return submit(instance, new_run(instance, parent_run_id=parent.run_id, root_run_id=parent.run_id, tags=tags))
+
+
+def test_a_retry_waits_its_time_in_the_queue_and_holds_nobody_up(
+    make_instance: MakeInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+    instance = opened(make_instance, RETRIES, max_concurrent_runs=5, retry_delay_seconds=100)
+    died = submit(instance)
+    finish(instance, died)
+    retry = retry_of(instance, died)
+    assert retry.status == DagsterRunStatus.QUEUED
+    assert submit(instance).status == DagsterRunStatus.STARTING
+    daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+
+    def due(after: float) -> list[str]:
+        monkeypatch.setattr("mlops_assets.runs.coordinator.time.time", lambda: made + after)
+        return [run.run_id for run in daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)]
+
+    record = instance.get_run_record_by_id(retry.run_id)
+    assert record is not None
+    made = record.create_timestamp.timestamp()
+    assert due(after=70) == []
+    assert due(after=130) == [retry.run_id]
+
+
+def with_pool(run: DagsterRun) -> DagsterRun:
+    """The same run, one of whose ops needs a pool."""
+    pools = RunOpConcurrency(root_key_counts={"gpu": 1}, has_unconstrained_root_nodes=False, all_pools={"gpu"})
+    return run._replace(run_op_concurrency=pools)
 
 
 def test_runs_with_pools_are_left_to_the_daemon(make_instance: MakeInstance) -> None:
     instance = opened(make_instance)
-    run = new_run(instance)._replace(
-        run_op_concurrency=RunOpConcurrency(
-            root_key_counts={"gpu": 1}, has_unconstrained_root_nodes=False, all_pools={"gpu"}
-        )
-    )
-    assert submit(instance, run).status == DagsterRunStatus.QUEUED
+    assert submit(instance, with_pool(new_run(instance))).status == DagsterRunStatus.QUEUED
 
 
 def test_concurrency_settings_of_the_instance_win(make_instance: MakeInstance) -> None:

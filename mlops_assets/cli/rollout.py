@@ -1,0 +1,102 @@
+"""`mlops rollout …`: who serves, and decisions by hand.
+
+Keep out the doing (`rollout.commands`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mlops_assets.cli.options import ActorOption, ProductOption, ReasonOption, actor_of, product_of
+from mlops_assets.rollout import commands as rollouts
+from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.settings import load
+from mlops_assets.storage.database import Database
+
+app = typer.Typer(no_args_is_help=True, help="Who serves: production, candidate, and decisions by hand.")
+
+
+@app.command("status")
+def rollout_status(product: ProductOption = None, limit: Annotated[int, typer.Option(min=1)] = 10) -> None:
+    """Production, candidate, the newest look and the newest decisions."""
+    rollouts.show(ledger(), Console(), product_of(product).name, limit)
+
+
+@app.command("pause")
+def rollout_pause(reason: ReasonOption, product: ProductOption = None, actor: ActorOption = None) -> None:
+    """Stop everything but a rollback from happening by itself."""
+    state = ledger().pause(product_of(product).name, actor=actor_of(actor), reason=reason)
+    Console().print(f"{state.product} is paused; guardrails still roll back")
+
+
+@app.command("resume")
+def rollout_resume(reason: ReasonOption, product: ProductOption = None, actor: ActorOption = None) -> None:
+    """Let looks decide again."""
+    state = ledger().resume(product_of(product).name, actor=actor_of(actor), reason=reason)
+    Console().print(f"{state.product} goes on")
+
+
+@app.command("share")
+def rollout_share(
+    share: Annotated[float, typer.Argument(help="The candidate's share of the users, like 0.3.")],
+    reason: ReasonOption,
+    product: ProductOption = None,
+    actor: ActorOption = None,
+) -> None:
+    """Set how many of the users the candidate serves."""
+    chosen = product_of(product)
+    steps = chosen.rollout.steps
+    state = ledger().share(chosen.name, share, actor=actor_of(actor), reason=reason, steps=steps)
+    Console().print(f"{state.product}: candidate {state.candidate} serves {state.candidate_share:.0%} within 2 s")
+
+
+@app.command("promote")
+def rollout_promote(
+    reason: ReasonOption,
+    product: ProductOption = None,
+    version: Annotated[int | None, typer.Option(help="A release's number; else the candidate.")] = None,
+    actor: ActorOption = None,
+) -> None:
+    """Make the candidate, or an earlier release, production."""
+    rollouts.promote(ledger(), Console(), product_of(product).name, actor_of(actor), reason, version)
+
+
+@app.command("rollback")
+def rollout_rollback(
+    reason: ReasonOption,
+    product: ProductOption = None,
+    actor: ActorOption = None,
+    retrain: Annotated[bool, typer.Option(help="Train a new model afterwards, unless one was just trained.")] = True,
+) -> None:
+    """Withdraw the candidate; without one, go back to the production before this one."""
+    rollouts.roll_back(ledger(), Console(), product_of(product).name, actor_of(actor), reason, retrain)
+
+
+@app.command("replay")
+def rollout_replay(
+    product: ProductOption = None,
+    number: Annotated[int | None, typer.Option("--rollout", help="One rollout's number; else all.")] = None,
+) -> None:
+    """Compute every recorded verdict again from the raw log; fails if one differs."""
+    database = Database.connect(load().database)
+    same = rollouts.replay(Ledger(database), database, Console(), product_of(product).name, number)
+    raise typer.Exit(0 if same else 1)
+
+
+@app.command("simulate")
+def rollout_simulate(
+    requests_per_hour: Annotated[float, typer.Option(min=1, help="Your traffic, both variants together.")] = 1000,
+    rated: Annotated[float, typer.Option(min=0.0001, max=1, help="Share of the answers that users rate.")] = 0.05,
+    runs: Annotated[int, typer.Option(min=20, max=10_000)] = 100,
+    product: ProductOption = None,
+) -> None:
+    """How long a verdict takes with your traffic, and how often it is right, under your product's policy."""
+    rollouts.simulate(Console(), product_of(product).rollout, requests_per_hour, rated, runs)
+
+
+def ledger() -> Ledger:
+    """The installation's ledger."""
+    return Ledger(Database.connect(load().database))

@@ -1,0 +1,154 @@
+"""From a dropped file to a candidate with users, and from drifted days to a block, told to people: untouched by hand.
+
+One installation for all of them, in this order: each test starts from what the one before it left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mlops_assets.products.samples.house_prices import generate
+from tests.e2e.installation import Installation, installation
+from tests.e2e.load import PRODUCT, Stage
+from tests.servers import wait_until
+
+pytestmark = pytest.mark.timeout(900)
+ROWS = 4000
+
+
+class Webhook:
+    """A real HTTP server that keeps what it is told."""
+
+    def __init__(self) -> None:
+        told = self.told = list[dict[str, Any]]()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"json://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def texts(self) -> str:
+        return "\n".join(f"{one.get('title')} {one.get('message')}" for one in self.told)
+
+
+def drop(path: Path, seed: int) -> None:
+    """Put a listings file in place as a careful sender does: beside it first, then renamed."""
+    fresh = path.with_suffix(".part")
+    generate(ROWS, seed).to_csv(fresh, index=False)
+    os.replace(fresh, path)
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Webhook]:
+    made = Webhook()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def listings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("listings") / "listings.csv"
+
+
+@pytest.fixture(scope="module")
+def made(listings: Path, webhook: Webhook) -> Iterator[Installation]:
+    drop(listings, 1)
+    with installation(MLOPS_HOUSE_PRICES_SOURCE=str(listings), MLOPS_NOTIFY_URLS=webhook.url) as started:
+        started.ok("up")
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stage(made: Installation) -> Iterator[Stage]:
+    found = Stage.of(made)
+    yield found
+    found.database.dispose()
+
+
+def test_a_new_file_becomes_a_candidate_with_users(
+    made: Installation, stage: Stage, listings: Path, webhook: Webhook
+) -> None:
+    assert stage.state().production == 1
+    began = time.monotonic()
+    drop(listings, 2)
+    wait_until(lambda: stage.state().comparing, 400, made.logs)
+    state = stage.state()
+    print(f"a dropped file of {ROWS} listings serves {state.candidate_share:.0%} after {time.monotonic() - began:.0f} s")
+    assert (state.production, state.candidate) == (1, 2)
+    assert stage.ledger.release(PRODUCT, 2).dataset_version == 2
+    wait_until(lambda: "release 2" in webhook.texts(), 60, webhook.texts)
+
+
+DRIFTED, LIKE_TRAINING = 1.6, 1.0
+
+
+def days_ago(count: int) -> date:
+    return datetime.now(UTC).date() - timedelta(days=count)
+
+
+def compare(made: Installation, day: date) -> None:
+    """Export the one hour of a made day and compare the day."""
+    hour = f"{day.isoformat()}-12:00"
+    made.ok("dagster", "asset", "materialize", "--select", f"{PRODUCT}/prediction_log", "--partition", hour)
+    made.ok("dagster", "asset", "materialize", "--select", f"{PRODUCT}/drift_report", "--partition", day.isoformat())
+
+
+def test_drifted_days_block_promotions_and_people_hear_of_it(
+    made: Installation, stage: Stage, webhook: Webhook
+) -> None:
+    for count in (4, 3):
+        log_day(stage, days_ago(count), DRIFTED)
+        compare(made, days_ago(count))
+    state = stage.state()
+    assert state.drift_block is not None
+    assert "total_sqft" in state.drift_block
+    answer = httpx.get(f"{stage.gateway}/api/drift_report", timeout=10).json()
+    assert (answer["status"], answer["overall_drift_detected"], answer["release"]) == ("drifted", True, 1)
+    area = answer["drift_indicators"]["total_sqft"]
+    assert area["significant_drift"]
+    assert 50 < area["drift_percentage"] < 70
+    assert not answer["drift_indicators"]["location"]["significant_drift"]
+    page = httpx.get(answer["report_url"], timeout=10)
+    assert page.status_code == 200
+    assert "blocked" in made.ok("drift", "status")
+    wait_until(lambda: "total_sqft" in webhook.texts(), 60, webhook.texts)
+
+
+def test_days_like_training_lift_the_block(made: Installation, stage: Stage) -> None:
+    for count in (2, 1):
+        log_day(stage, days_ago(count), LIKE_TRAINING)
+        compare(made, days_ago(count))
+    assert stage.state().drift_block is None
+    events = [entry.event for entry in stage.ledger.history(PRODUCT)]
+    assert events[:2] == ["unblocked", "blocked"]
+
+
+def test_drift_of_live_traffic_is_seen_at_once(made: Installation) -> None:
+    made.ok("traffic", "--candidate", "equal", "--drift", "0.6", "--seconds", "15", "--rate", "40", "--speed", "100")
+    done = made.run("drift", "check", "--hours", "1")
+    assert done.returncode == 1, done.stdout + done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("total_sqft"))
+    assert "drifted" in row
