@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mlops_assets.api.orchestrator import OrchestratorError
-from mlops_assets.cli import drift, rollout
+from mlops_assets.cli import drift, notify, rollout
 from mlops_assets.cli.options import ProductOption, product_of
 from mlops_assets.drift.daily import NothingServedError
 from mlops_assets.installation import commands
@@ -27,6 +27,7 @@ from mlops_assets.installation.postgres import PostgresError
 from mlops_assets.installation.schema import MigrationError
 from mlops_assets.installation.supervisor import SupervisorError
 from mlops_assets.installation.up import InstallationError
+from mlops_assets.notifications.channels import ChannelError
 from mlops_assets.rehearsal.people import Crowd, Truth
 from mlops_assets.rehearsal.stage import Play, RehearsalError, play
 from mlops_assets.rollout.ledger import LedgerError
@@ -34,6 +35,7 @@ from mlops_assets.settings import SettingsError, load
 from mlops_assets.training.catalogue import DeclarationError
 
 KNOWN_FAILURES = (
+    ChannelError,
     commands.CommandError,
     DeclarationError,
     FirstReleaseError,
@@ -52,6 +54,7 @@ KNOWN_FAILURES = (
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(drift.app, name="drift")
+app.add_typer(notify.app, name="notify")
 
 
 @app.command()

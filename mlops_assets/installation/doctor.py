@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.api.orchestrator import Orchestrator, OrchestratorError
 from mlops_assets.installation.supervisor import Supervisor
+from mlops_assets.notifications.commands import channel_health
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -61,6 +62,7 @@ def doctor(settings: Settings, console: Console) -> int:
         ("serving", _serving),
         ("gateway", _gateway),
         ("log", _prediction_log),
+        ("channels", _channels),
     ]
     bad = 0
     for title, ask in questions:
@@ -199,3 +201,11 @@ def _serving(settings: Settings) -> Answer:
     finally:
         database.dispose()
     return Answer(good, "; ".join(said) or "no online product", "mlops logs; or no release yet: mlops up")
+
+
+def _channels(settings: Settings) -> Answer:
+    try:
+        good, said = channel_health(settings)
+    except SQLAlchemyError as error:
+        return Answer(False, type(error).__name__, "mlops logs postgres")
+    return Answer(good, said, "mlops notify test")

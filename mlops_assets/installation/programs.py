@@ -186,7 +186,7 @@ def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
         ),
         Program(
             name="controller",
-            title="Rollout controller",
+            title="Rollout controller, notices",
             stage=2,
             command=(PYTHON, "-m", "mlops_assets.installation.run_controller"),
         ),

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
 
     # Where MLflow calls it by another name, its server runs as its child, as it comes.
     if hasattr(mlflow.server, "_exec_cmd"):
-        mlflow.server._exec_cmd = become  # type: ignore[assignment]
+        mlflow.server._exec_cmd = become
     cli(["server", *arguments])
 
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Integer, select
 
 from mlops_assets.rollout.ledger import Event
 from mlops_assets.rollout.policy import RolloutPolicy
@@ -46,7 +46,8 @@ class _Cursor:
 def due(database: Database, product: str, policy: RolloutPolicy, cursor: str | None, now: datetime) -> Seen:
     """The newest rollback that nobody trained for yet, unless a retrain was asked for or released too recently.
 
-    One run serves all rollbacks before it. A release made after the rollback is the answer to it already.
+    One run serves all rollbacks before it. A release made after the rollback is the answer to it already. A second
+    withdrawal of the same data and code asks for nothing: a third model of them would be withdrawn as well.
     """
     before = _Cursor.read(cursor)
     rollback, release = _newest(database, product, before.seq)
@@ -56,6 +57,8 @@ def due(database: Database, product: str, policy: RolloutPolicy, cursor: str | N
     what = f"decision {rollback.seq} rolled back release {rollback.details.get('withdrawn')} of {product}"
     if release is not None and release.created_at > rollback.created_at:
         return Seen(None, done, f"{what}; release {release.version} was made since")
+    if _tried_before(database, product, rollback):
+        return Seen(None, done, f"{what}; one of the same data and code was withdrawn before: training wouldn't help")
     since = [before.asked_at] if before.asked_at else []
     since += [release.created_at] if release is not None else []
     hours = policy.hours((now - max(since)).total_seconds()) if since else policy.retrain_cooldown_hours
@@ -82,3 +85,22 @@ def _newest(database: Database, product: str, after: int) -> tuple[LedgerEntry |
             .limit(1)
         )
     return rollback, release
+
+
+def _tried_before(database: Database, product: str, rollback: LedgerEntry) -> bool:
+    """Whether an earlier rollback withdrew another release of the same data version and code."""
+    with database.session() as session:
+        withdrawn = select(LedgerEntry.details["withdrawn"].astext.cast(Integer)).where(
+            LedgerEntry.product == product, LedgerEntry.event == Event.ROLLED_BACK, LedgerEntry.seq < rollback.seq
+        )
+        own = session.get(Release, (product, rollback.details.get("withdrawn") or 0))
+        if own is None:
+            return False
+        earlier = select(Release).where(
+            Release.product == product, Release.version.in_(withdrawn), Release.version != own.version
+        )
+        return any(_recipe(release) == _recipe(own) for release in session.scalars(earlier))
+
+
+def _recipe(release: Release) -> tuple[int, str | None]:
+    return release.dataset_version, (release.manifest or {}).get("code_version")

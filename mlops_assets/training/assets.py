@@ -111,6 +111,7 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
                 "version": version.version,
                 "rows": version.rows,
                 "dropped": sum(cleaned.dropped.values()),
+                "live_rows": got.live_rows,
                 "sample_data": version.sample,
                 "source": version.source,
                 "sha256": version.sha256,

@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from sqlalchemy import text
 
-from mlops_assets.notifications import commands, outbox
-from mlops_assets.notifications.channels import Channel, ChannelError
+from mlops_assets.notifications import outbox
+from mlops_assets.notifications.channels import Channel
 from mlops_assets.notifications.from_drift import notice as drift_notice
 from mlops_assets.notifications.from_runs import (
     AskedRetrain,
@@ -26,7 +25,6 @@ from mlops_assets.notifications.links import Links
 from mlops_assets.notifications.message import Message, compose
 from mlops_assets.notifications.notice import Kind, Notice
 from mlops_assets.notifications.notifier import Notifier
-from mlops_assets.notifications.probes import Probe, Probes
 from mlops_assets.notifications.sender import Sender
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -235,129 +233,3 @@ def test_a_hanging_channel_delays_no_other(database: Database, mail: Mailbox, we
     finally:
         notifier.stop()
     assert "'waiting'" in stored(database)
-
-
-def test_services_that_fall_silent_are_told_of_and_again_when_they_answer(database: Database, web: Webhook) -> None:
-    clock = HandClock(datetime.now(UTC))
-    port = free_port()
-    services = [Probe("up", "Up", f"tcp://{web.place}"), Probe("mlflow", "MLflow", f"tcp://127.0.0.1:{port}")]
-    clock.forward(-200)
-    probes = Probes(database, services, clock)
-    clock.forward(200)
-    for _ in range(5):
-        probes.step()
-        clock.forward(10)
-    again = Probes(database, services, clock)
-    clock.forward(200)
-    for _ in range(5):
-        again.step()
-        clock.forward(10)
-    told = outbox.newest(database, 10)
-    assert [(each.notice.kind, each.notice.subject) for each in told] == [(Kind.UNHEALTHY, "mlflow")]
-    assert "Connection refused" in told[0].notice.body
-    with webhook() as revived:
-        moved = [Probe("mlflow", "MLflow", f"tcp://{revived.place}")]
-        back = Probes(database, moved, clock)
-        for _ in range(3):
-            back.step()
-            clock.forward(10)
-    assert outbox.newest(database, 1)[0].notice.kind is Kind.RECOVERED
-
-
-def test_services_that_start_beside_the_notifier_are_given_time(database: Database) -> None:
-    clock = HandClock(datetime.now(UTC))
-    probes = Probes(database, [Probe("mlflow", "MLflow", f"http://127.0.0.1:{free_port()}/health")], clock)
-    for _ in range(11):
-        probes.step()
-        clock.forward(10)
-    assert outbox.newest(database, 1) == []
-    for _ in range(5):
-        clock.forward(10)
-        probes.step()
-    assert [each.notice.kind for each in outbox.newest(database, 9)] == [Kind.UNHEALTHY]
-
-
-def test_several_notifiers_ask_no_service_more_often(database: Database) -> None:
-    clock, asked = HandClock(datetime.now(UTC)), []
-
-    def ask(url: str) -> str | None:
-        asked.append(url)
-        return "HTTP 503"
-
-    services = [Probe("mlflow", "MLflow", "http://127.0.0.1/health")]
-    several = [Probes(database, services, clock, ask) for _ in range(3)]
-    clock.forward(200)
-    for _ in range(2):
-        for probes in several:
-            probes.step()
-        clock.forward(10)
-    assert len(asked) == 2
-    assert outbox.newest(database, 1) == []
-
-
-def test_the_test_command_tells_channel_by_channel(mail: Mailbox, web: Webhook, tmp_path: Path) -> None:
-    console = Console(record=True, width=200)
-    good = Settings(home=tmp_path, notify_urls=f"{mail_url(mail)} {web_url(web)}")
-    assert commands.send_test(good, console)
-    assert len(mail.mails) == len(web.posted) == 1
-    bad = Settings(home=tmp_path, notify_urls=f"{web_url(web)} json://127.0.0.1:{free_port()}/{TOKEN}")
-    assert not commands.send_test(bad, console)
-    shown = console.export_text()
-    assert shown.count("ok") == 3
-    assert "json-2" in shown
-    assert "Connection refused" in shown
-    assert TOKEN not in shown
-    with pytest.raises(ChannelError, match="MLOPS_NOTIFY_URLS"):
-        commands.send_test(Settings(home=tmp_path), console)
-
-
-def test_recent_lists_notices_and_where_they_went(
-    database: Database, postgres_url: str, web: Webhook, tmp_path: Path
-) -> None:
-    console = Console(record=True, width=200)
-    clock = HandClock(datetime.now(UTC))
-    settings = Settings(home=tmp_path, database_url=postgres_url, notify_urls=web_url(web))
-    commands.recent(settings, console, 5)
-    outbox.note(database, [made(title="[homes] [bold]x[/]"), made(key="again")])
-    notifier = Notifier(settings, database, now=clock)
-    clock.forward(6)
-    notifier.step()
-    notifier.delivery.wait(60)
-    notifier.stop()
-    commands.recent(settings, console, 5)
-    shown = console.export_text()
-    assert "no notices yet" in shown
-    assert "[homes] [bold]x[/]" in shown
-    assert "json-1 sent" in shown
-    assert "counted" in shown
-
-
-def test_the_doctor_names_channels_that_fail(
-    database: Database, postgres_url: str, web: Webhook, tmp_path: Path
-) -> None:
-    def health(urls: str) -> tuple[bool, str]:
-        return commands.channel_health(Settings(home=tmp_path, database_url=postgres_url, notify_urls=urls))
-
-    assert health("") == (True, "no channel is declared (MLOPS_NOTIFY_URLS or channels.yaml): nobody is told anything")
-    assert health(web_url(web)) == (True, "1 channel: json-1")
-    web.status = 503
-    clock = HandClock(datetime.now(UTC))
-    settings = Settings(home=tmp_path, database_url=postgres_url, notify_urls=web_url(web))
-    notifier = Notifier(settings, database, now=clock)
-    outbox.note(database, [made()])
-    clock.forward(6)
-    notifier.step()
-    notifier.delivery.wait(60)
-    notifier.stop()
-    good, said = health(web_url(web))
-    assert not good
-    assert "json-1: " in said
-    assert "error=503" in said
-    assert "1 tries" in said
-    good, said = health(f"slack://{TOKEN}")
-    assert not good
-    assert "slack-1: the address isn't a complete slack:// one" in said
-    assert TOKEN not in said
-    good, said = health(f"{TOKEN}")
-    assert not good
-    assert TOKEN not in said

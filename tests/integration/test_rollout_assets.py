@@ -158,6 +158,21 @@ def test_a_rollback_without_a_retrain_or_with_a_newer_release_asks_for_nothing(r
     assert "no rollback" in due(rollout, seen.cursor).said
 
 
+def test_withdrawing_the_same_data_and_code_again_ends_the_retrains(rollout: Rollout) -> None:
+    rollout.ledger.rollback(PRODUCT, actor="platform", reason="worse")
+    first = due(rollout, hours=25)
+    assert first.seq is not None
+    rollout.ledger.publish(PRODUCT, rollout.ledger.reserve(PRODUCT, "third", 1), "/releases/3", {}, actor="test")
+    rollout.ledger.rollback(PRODUCT, actor="platform", reason="worse again")
+    again = due(rollout, first.cursor, hours=1000)
+    assert again.seq is None
+    assert "same data and code" in again.said
+    newer = rollout.ledger.reserve(PRODUCT, "fourth", 1)
+    rollout.ledger.publish(PRODUCT, newer, "/releases/4", {"code_version": "changed"}, actor="test")
+    rollout.ledger.rollback(PRODUCT, actor="platform", reason="another recipe")
+    assert due(rollout, again.cursor, hours=2000).seq == rollout.state.seq
+
+
 def test_releases_beyond_the_newest_are_marked_unless_somebody_needs_them(
     rollout: Rollout, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:

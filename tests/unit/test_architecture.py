@@ -33,7 +33,7 @@ ALLOWED = {
 # Pure files: maths, rules and specs that must stay free of Dagster, MLflow and servers.
 PURE = [
     *(f"training/{name}.py" for name in ("spec", "gates", "contract", "scores", "split", "search", "families")),
-    *(f"training/{name}.py" for name in ("interval", "evaluate", "graph", "released")),
+    *(f"training/{name}.py" for name in ("interval", "evaluate", "graph", "released", "live_labels")),
     *(f"rollout/{name}.py" for name in ("policy", "phases", "facts", "state", "confidence", "guardrails", "decide")),
     *(
         f"rollout/{name}.py"
@@ -45,6 +45,14 @@ PURE = [
     *(f"drift/{name}.py" for name in ("policy", "facts", "sample", "judge", "two_key", "shares", "effects", "shown")),
     *(f"drift/{name}.py" for name in ("daily", "days", "recent", "references", "report", "store", "retraining")),
     *(f"drift/{name}.py" for name in ("keyed", "hour_files", "charts", "heatmap", "values", "summary", "reasons")),
+    *(
+        f"notifications/{name}.py"
+        for name in ("notice", "links", "from_ledger", "from_drift", "from_runs", "grouping", "message", "channels")
+    ),
+    *(
+        f"notifications/{name}.py"
+        for name in ("outbox", "telling", "collect", "deliver", "probes", "outage", "notifier", "sender", "tables")
+    ),
     *("rehearsal/people.py", "products/house_prices.py"),
 ]
 BANNED_WHEN_PURE = {"dagster", "mlflow", "dagster_mlflow", "bentoml", "fastapi"}
