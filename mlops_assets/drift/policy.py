@@ -37,7 +37,8 @@ class Effects(Spec):
 class DriftPolicy(Spec):
     """How a day of live data is compared with what the production model was trained on.
 
-    A column drifts if the change is significant (p < `alpha` / number of columns) and large (`effects`). A day with
+    A column drifts if the change is significant and large (`effects`). `alpha` bounds how often a day without a
+    change is called drifted: it is dealt out to the columns and, in each, to its distribution and shares. A day with
     fewer than `min_rows` rows has no verdict. `sample_rows` seeded rows a side are compared at most.
 
     Promotion is blocked after `block_days` drifted days of the newest `block_of` that have a verdict, or by one

@@ -76,14 +76,15 @@ def read(reference: Sample, current: Sample, column: Monitored) -> Pair:
     """A monitored column on both sides; a side that lacks it has no rows.
 
     Missing are None, NaN, blank text and, among numbers, whatever isn't finite and below 1e150. Text that is a number
-    counts as that number; categories are compared as text without blanks around it. Of estimates and errors only
-    those that are known are rows at all.
+    counts as that number. Categories are compared as text without regard to case and blanks, so that users who type
+    "whitefield" are no drift; the commonest spelling stands for all. Of estimates and errors only those that are known
+    are rows at all.
     """
     before, now = _given(reference, column), _given(current, column)
     known_only = column.role != "feature"
     if column.kind == "number":
         return NumberPair(_numbers(before, known_only), _numbers(now, known_only))
-    return CategoryPair(_categories(before, known_only), _categories(now, known_only))
+    return _spelt_alike(_categories(before, known_only), _categories(now, known_only))
 
 
 def _given(sample: Sample, column: Monitored) -> pd.Series | None:
@@ -112,6 +113,24 @@ def _categories(given: pd.Series | None, known_only: bool) -> Categories:
         counts[name.strip()] += count
     del counts[""]
     return Categories(counts.total() if known_only else len(given), counts)
+
+
+def _spelt_alike(reference: Categories, current: Categories) -> CategoryPair:
+    both = reference.counts + current.counts
+    rising = sorted(both, key=lambda name: (both[name], name))
+    spelling = {_folded(name): name for name in rising}
+
+    def respelt(side: Categories) -> Categories:
+        counts: Counter[str] = Counter()
+        for name, count in side.counts.items():
+            counts[spelling[_folded(name)]] += count
+        return Categories(side.rows, counts)
+
+    return CategoryPair(respelt(reference), respelt(current))
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from mlops_assets.drift.facts import Kind, Monitored, Role
 from mlops_assets.drift.sample import Sample
-from mlops_assets.drift.values import Categories, Numbers, read
+from mlops_assets.drift.values import Categories, CategoryPair, Numbers, read
 
 
 def side(values: Any, kind: Kind, role: Role = "feature") -> Numbers | Categories:
@@ -59,3 +59,12 @@ def test_a_side_without_the_column_has_no_rows() -> None:
     for kind in ("number", "category"):
         pair = read(empty, full, Monitored("x", kind))  # type: ignore[arg-type]
         assert (pair.reference.rows, pair.current.rows) == (0, 1)
+
+
+def test_spellings_of_one_category_are_one() -> None:
+    reference = Sample(pd.DataFrame({"town": ["Whitefield"] * 5 + ["Old  Town"]}), pd.DataFrame(), 6)
+    current = Sample(pd.DataFrame({"town": ["whitefield", " WHITEFIELD", "old town", "Hebbal"]}), pd.DataFrame(), 4)
+    found = read(reference, current, Monitored("town", "category"))
+    assert isinstance(found, CategoryPair)
+    assert found.reference.counts == {"Whitefield": 5, "old town": 1}
+    assert found.current.counts == {"Whitefield": 2, "old town": 1, "Hebbal": 1}
