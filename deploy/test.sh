@@ -42,11 +42,12 @@ case "$tier" in
   all)
     static_checks
     system_packages
-    .venv/bin/python -m pytest tests/unit tests/integration tests/e2e "$@"
+    run_tests unit -n "$(nproc)" "$@"
+    .venv/bin/python -m pytest tests/integration tests/e2e "$@"
     ;;
   fast)
     static_checks
-    run_tests unit "$@"
+    run_tests unit -n "$(nproc)" "$@"
     ;;
   integration | e2e)
     system_packages
@@ -55,7 +56,7 @@ case "$tier" in
   bench)
     system_packages
     for name in location_load house_price_model serving two_stage_run main_job \
-      gateway prediction_log verdict rollout_simulation rollout_live; do
+      gateway prediction_log verdict rollout_simulation rollout_live drift drift_report; do
       .venv/bin/python -m "tests.benchmarks.$name" "$@"
     done
     ;;

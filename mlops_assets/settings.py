@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     dask_address: str | None = None
     host: str = "127.0.0.1"
     max_concurrent_runs: int = Field(default=5, ge=1, le=1000)
+    max_concurrent_trainings: int = Field(default=1, ge=1, le=1000)
     run_timeout_seconds: int = Field(default=3600, ge=1)
 
     # apprise addresses, separated by blanks or line ends; `secrets/channels.yaml` can say more of each.
@@ -210,6 +211,7 @@ class Settings(BaseSettings):
             "MLOPS_CODE_PORT": str(self.ports.code),
             "MLOPS_COMPUTE_LOGS": str(self.logs / "runs"),
             "MLOPS_MAX_CONCURRENT_RUNS": str(self.max_concurrent_runs),
+            "MLOPS_MAX_CONCURRENT_TRAININGS": str(self.max_concurrent_trainings),
             "MLOPS_RUN_TIMEOUT_SECONDS": str(self.run_timeout_seconds),
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_DISABLE_TELEMETRY": "1",

@@ -118,6 +118,15 @@ def traffic(
     play(load(), Console(), product_of(product), crowd, Play(seconds, rate, speed))
 
 
+@app.command()
+def automation() -> None:
+    """What triggers what, as Markdown with charts: the content of deploy/AUTOMATION.md."""
+    from mlops_assets.definitions import defs
+    from mlops_assets.observability.automation_page import project_page
+
+    typer.echo(project_page(defs()), nl=False)
+
+
 def main() -> None:
     """Run the command line. A known failure is one message and exit code 1, never a traceback."""
     # Python keeps compiled modules for every process that is started from here.

@@ -51,7 +51,7 @@ def report_asset(watched: Watched) -> dg.AssetsDefinition:
             )
         ],
         op_tags=stage.op_tags,
-        metadata={"mlops/writes": "ledger"},
+        metadata={"mlops/writes": "drift verdicts, ledger"},
         description=f"{watched.title}: live data of one day compared with what the production model was trained on",
         **common(watched, {"evidently", "html"}),
     )

@@ -57,8 +57,8 @@ def block_sensor(watched: Watched) -> dg.SensorDefinition:
         name=f"{watched.name}_block_on_drift",
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Blocks promotions while drift lasts and lifts the block; starts no run",
-        job_name=f"{watched.name}_drift",
+        description="Blocks promotions while drift lasts and lifts the block",
+        metadata={"mlops/watches": "drift verdicts", "mlops/writes": "ledger"},
     )
     def sensor(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Any]) -> dg.SkipReason:
         from mlops_assets.drift import effects
@@ -83,6 +83,7 @@ def retrain_sensor(watched: Watched) -> dg.SensorDefinition:
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Persistent drift, the cooldown over and new labelled data: then a new model can help",
+        metadata={"mlops/watches": "drift verdicts"},
     )
     def sensor(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Any]) -> dg.SensorResult | dg.SkipReason:
         from datetime import UTC, datetime

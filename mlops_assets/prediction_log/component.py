@@ -12,12 +12,13 @@ from mlops_assets.prediction_log.exporting import ExportError, export_hour
 from mlops_assets.prediction_log.hours import FIRST_HOUR, due_hours
 from mlops_assets.prediction_log.retention import Removed, remove_old
 from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.runs.stages import Stage
 
 EXPORT_CRON = "10 * * * *"
 RETENTION_CRON = "40 3 * * *"
 PARTITION_FORMAT = "%Y-%m-%d-%H:%M"
 HOURS = dg.HourlyPartitionsDefinition(start_date=FIRST_HOUR, timezone="UTC", fmt=PARTITION_FORMAT)
-RETRY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+STAGE_SECONDS = 900
 
 
 def log_definitions(product_name: str, title: str, owner: str, policy: RolloutPolicy) -> dg.Definitions:
@@ -53,13 +54,17 @@ def log_definitions(product_name: str, title: str, owner: str, policy: RolloutPo
 
 
 def _export_asset(product_name: str, title: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    stage = Stage(product_name, "prediction_log", STAGE_SECONDS)
+
     @dg.asset(
         key=dg.AssetKey([product_name, "prediction_log"]),
         partitions_def=HOURS,
-        retry_policy=RETRY,
+        op_tags=stage.op_tags,
+        metadata={"mlops/watches": "prediction log"},
         description=f"{title}: the predictions answered and the feedback given in one hour, as two Parquet files",
         **common,
     )
+    @stage
     def prediction_log(
         context: dg.AssetExecutionContext,
         database: dg.ResourceParam[Any],
@@ -88,12 +93,15 @@ def _export_asset(product_name: str, title: str, common: dict[str, Any]) -> dg.A
 def _retention_asset(
     product_name: str, title: str, policy: RolloutPolicy, common: dict[str, Any]
 ) -> dg.AssetsDefinition:
+    stage = Stage(product_name, "log_retention", STAGE_SECONDS)
+
     @dg.asset(
         key=dg.AssetKey([product_name, "log_retention"]),
-        retry_policy=RETRY,
+        op_tags=stage.op_tags,
         description=f"{title}: days of the prediction log that left the database; their files stay",
         **common,
     )
+    @stage
     def log_retention(context: dg.AssetExecutionContext, database: dg.ResourceParam[Any]) -> dg.MaterializeResult:
         from datetime import UTC, datetime
 
@@ -148,6 +156,7 @@ def _retention_schedule(job: Any) -> dg.ScheduleDefinition:
         cron_schedule=RETENTION_CRON,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Removes once a day what was exported and is old, when little else runs",
     )
 
 

@@ -50,6 +50,7 @@ def retention_schedule(job: Any) -> dg.ScheduleDefinition:
         name=f"{job.name}_schedule",
         job=job,
         cron_schedule="30 2 * * *",
+        execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Archives once a day, when little else runs",
     )
@@ -89,6 +90,7 @@ def guardrail_sensor(group: Group, job: Any) -> dg.SensorDefinition:
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Looks at the evidence itself and rolls back at once; then a run shows it",
+        metadata={"mlops/watches": "prediction log", "mlops/writes": "ledger"},
     )
     def sensor(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Any]) -> dg.RunRequest | dg.SkipReason:
         from datetime import UTC, datetime
@@ -125,6 +127,7 @@ def retrain_sensor(group: Group) -> dg.SensorDefinition:
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="A release that was withdrawn is followed by a newer one",
+        metadata={"mlops/watches": "ledger"},
     )
     def sensor(context: dg.SensorEvaluationContext, database: dg.ResourceParam[Any]) -> dg.SensorResult | dg.SkipReason:
         from datetime import UTC, datetime

@@ -115,13 +115,14 @@ def test_two_runs_at_once_make_two_releases_of_one_data_version(platform: Platfo
     assert platform.serves() == served
 
 
-def test_a_killed_run_fails_by_itself_and_nothing_of_it_stays(platform: Platform) -> None:
+def test_a_killed_run_leaves_nothing_and_is_taken_up_again_by_itself(platform: Platform) -> None:
     # The candidate of the test before gets its first users as soon as its service has loaded it.
     wait_until(lambda: platform.state().comparing, 60, platform.made.logs)
     before, served = platform.state(), platform.serves()
     run_id = platform.orchestrator.launch(JOB)
     events = platform.orchestrator.follow(run_id, timeout_seconds=120)
     assert any(event.message.startswith("trial 1/") for event in events)
+    known = set(platform.runs())
     victim = platform.process(run_id)
     assert platform.tracked(run_id).info.status == "RUNNING"
     assert victim.send(signal.SIGKILL)
@@ -131,7 +132,12 @@ def test_a_killed_run_fails_by_itself_and_nothing_of_it_stays(platform: Platform
     assert any(f"pid {victim.pid}" in message or "SIGKILL" in message for message in said), said
     wait_until(lambda: platform.tracked(run_id).info.status == "FAILED", 60, platform.made.logs)
     wait_until(lambda: not _session(victim.pid), 30, lambda: f"left behind: {_session(victim.pid)}")
-    assert platform.state() == before
+    wait_until(lambda: bool(set(platform.runs()) - known), 60, platform.made.logs)
+    (retry,) = set(platform.runs()) - known
+    assert platform.finish(retry) == "SUCCESS", platform.made.logs()
+    after = platform.state()
+    assert after.production == before.production
+    assert platform.ledger.release("house_prices", after.candidate or 0).run_id == retry
     assert platform.serves() == served
 
 

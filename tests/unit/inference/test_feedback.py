@@ -137,7 +137,10 @@ def other_ids() -> list[str]:
     return [uuid7(), str(uuid.uuid4()), forged, PredictionIds(KEY, "other").new(), PredictionIds(b"x", PRODUCT).new()]
 
 
-@pytest.mark.parametrize("identifier", other_ids())
+OTHERS = ("no MAC", "random", "a digit changed", "another product's", "another key's")
+
+
+@pytest.mark.parametrize("identifier", other_ids(), ids=OTHERS)
 def test_id_that_nobody_was_given_is_404(client: AsgiClient, journal: FakeJournal, identifier: str) -> None:
     answer = client.post(PATH, json={"prediction_id": identifier, "feedback_type": "accurate"})
     assert answer.status_code == 404

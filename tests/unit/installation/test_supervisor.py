@@ -19,8 +19,8 @@ from mlops_assets.training.catalogue import declared_products
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Supervisor:
     settings = Settings(home=tmp_path / "home")
-    settings.run_dir.mkdir(parents=True)
-    settings.logs.mkdir()
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    settings.logs.mkdir(parents=True, exist_ok=True)
     return Supervisor(settings)
 
 

@@ -90,7 +90,7 @@ def test_one_row_is_a_file(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "PNG image"),
         (b"PK\x03\x04" + bytes(50), "zip archive or an Excel"),
         (b"PAR1\x15\x04", "Parquet"),
-        (gzip.compress(GOOD.encode()), "gzip data"),
+        (gzip.compress(GOOD.encode(), mtime=0), "gzip data"),
         (GOOD.encode("utf-16"), "UTF-16"),
         (b"location\0,total_sqft", "NUL bytes"),
         ("<!DOCTYPE html><html>404</html>", "an HTML page"),
