@@ -208,7 +208,8 @@ class Settings(BaseSettings):
             "MLOPS_STORAGE_URL": self.storage,
             "MLOPS_DAGSTER_DATABASE_URL": self.database_for("dagster"),
             "MLOPS_RUNS_SOCKET": str(self.runs_socket),
-            "MLOPS_CODE_PORT": str(self.ports.code),
+            # Not MLOPS_CODE_PORT: whoever is given both that and the offset would move it twice.
+            "MLOPS_CODE_SERVER_PORT": str(self.ports.code),
             "MLOPS_COMPUTE_LOGS": str(self.logs / "runs"),
             "MLOPS_MAX_CONCURRENT_RUNS": str(self.max_concurrent_runs),
             "MLOPS_MAX_CONCURRENT_TRAININGS": str(self.max_concurrent_trainings),

@@ -79,7 +79,7 @@ def _columns(verdict: Verdict) -> Table:
             shown.number(column.effect),
             shown.number(column.floor),
             shown.p_value(column.p_value),
-            escape(shown.side(column, column.reference)),
-            escape(shown.side(column, column.current)),
+            escape(shown.side(column, column.reference, most=1)),
+            escape(shown.side(column, column.current, most=1)),
         )
     return table

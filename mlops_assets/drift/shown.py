@@ -54,8 +54,8 @@ def ordered(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
     return sorted(columns, key=lambda column: (column.status is not Status.DRIFTED, -column.strength))
 
 
-def side(column: ColumnDrift, summary: Summary) -> str:
-    """One side of a column in a few words: the median with the middle half, or the commonest values."""
+def side(column: ColumnDrift, summary: Summary, most: int = 3) -> str:
+    """One side of a column in a few words: the median with the middle half, or the `most` commonest values."""
     missing = f", {summary.missing:.0%} missing" if summary.missing >= 0.005 else ""
     if column.kind == "number":
         if not summary.quantiles:
@@ -63,7 +63,7 @@ def side(column: ColumnDrift, summary: Summary) -> str:
         middle = summary.quantiles.get("0.5")
         low, high = summary.quantiles.get("0.25"), summary.quantiles.get("0.75")
         return f"{number(middle)} ({number(low)} … {number(high)}){missing}"
-    top = sorted(summary.top.items(), key=lambda item: -item[1])[:3]
+    top = sorted(summary.top.items(), key=lambda item: -item[1])[:most]
     if not top:
         return f"no value{missing}"
     return ", ".join(f"{value} {share:.0%}" for value, share in top) + missing

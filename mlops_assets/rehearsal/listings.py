@@ -10,11 +10,11 @@ from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.training.spec import Product
 
-SHOWN_ROWS = 2000
+SHOWN_ROWS = 20_000
 
 
 def listings(product: Product, version: int, database: Database, storage: Storage) -> list[tuple[Body, float | str]]:
-    """Up to 2,000 (request body, actual value) of the data version that release `version` learnt from."""
+    """Up to 20,000 (request body, actual value) of the data version that release `version` learnt from."""
     from mlops_assets.training.columns import records
     from mlops_assets.training.datasets import DatasetVersions
 

@@ -50,6 +50,7 @@ class People:
         self.crowd = crowd
         self._random = random.Random(crowd.seed)  # noqa: S311 (a game)
         self._listings = listings
+        self._waiting: list[tuple[Body, float | str]] = []
         self._tastes: dict[str, float] = {}
 
     def user(self) -> str:
@@ -57,8 +58,11 @@ class People:
         return f"player-{self.crowd.seed}-{self._random.randrange(self.crowd.users)}"
 
     def question(self) -> tuple[Body, float | str]:
-        """A request body and what the actual value turns out to be."""
-        body, actual = self._random.choice(self._listings)
+        """A request body and what the actual value turns out to be. Every listing comes once before any comes again:
+        the same few over and over would be a change of the requests by themselves."""
+        if not self._waiting:
+            self._waiting = self._random.sample(list(self._listings), len(self._listings))
+        body, actual = self._waiting.pop()
         if self.crowd.drift:
             body = {name: self._drifted(value) for name, value in body.items()}
         return body, actual

@@ -79,3 +79,13 @@ def test_a_products_source_comes_from_its_own_variable(monkeypatch: pytest.Monke
     settings = load()
     assert settings.source_of("house_prices") == "/data/a.csv"
     assert settings.source_of("traffic_anomalies") is None
+
+
+def test_a_process_of_an_installation_has_its_ports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path))
+    monkeypatch.setenv("MLOPS_PORT_OFFSET", "1000")
+    settings = load()
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert load().ports == settings.ports
+    assert int(settings.environment()["MLOPS_CODE_SERVER_PORT"]) == settings.ports.code == 5266
