@@ -42,8 +42,12 @@ case "$tier" in
   all)
     static_checks
     system_packages
-    run_tests unit -n "$(nproc)" "$@"
-    .venv/bin/python -m pytest tests/integration tests/e2e "$@"
+    # Every tier is run, so that one failure hides no other.
+    failed=0
+    run_tests unit -n "$(nproc)" "$@" || failed=1
+    run_tests integration "$@" || failed=1
+    run_tests e2e "$@" || failed=1
+    exit $failed
     ;;
   fast)
     static_checks

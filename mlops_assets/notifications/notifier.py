@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
+from mlops_assets.notifications import outbox
 from mlops_assets.notifications.channels import Channel, ChannelError, load
 from mlops_assets.notifications.clock import Clock, utc_now
 from mlops_assets.notifications.collect import collect
@@ -26,6 +28,9 @@ from mlops_assets.storage.database import Database
 
 POLL_SECONDS = 2.0
 STOP_SECONDS = 5.0
+# Longer than anything looks back for what it noted already.
+KEPT = timedelta(days=90)
+FORGET_EVERY = timedelta(hours=1)
 # Faults of the connection, not of what was asked.
 UNREACHABLE = (OperationalError, InterfaceError, TimeoutError)
 
@@ -57,6 +62,7 @@ class Notifier:
         self.delivery = Delivery(database, send or self._sender, now)
         self._channels: list[Channel] | None = None
         self._fault = ""
+        self._forgot: datetime | None = None
         self._unreachable = False
         self._outage = Outage(self._tell_now, now)
 
@@ -67,8 +73,16 @@ class Notifier:
         channels = self._read_channels()
         if channels is None:
             return  # what is noted waits until it is known whom to tell
+        self._forget()
         decide(self._database, channels, self._now(), self._settings.notify_cooldown_seconds)
         self.delivery.start(channels)
+
+    def _forget(self) -> None:
+        """Remove old notices, once an hour."""
+        now = self._now()
+        if self._forgot is None or now - self._forgot >= FORGET_EVERY:
+            outbox.forget(self._database, now - KEPT)
+            self._forgot = now
 
     def attempt(self) -> None:
         """One step, if the database can be reached; when it can't be for long, people are told past it."""

@@ -10,16 +10,17 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mlops_assets.notifications.notice import Kind, Notice, Severity
-from mlops_assets.notifications.tables import DELIVERY, NOTICE
+from mlops_assets.notifications.tables import DELIVERY, GROUP, NOTICE
 from mlops_assets.storage.database import Database
 
 LOCK = "mlops.notifications"
 MOST_IN_ONE = 500
+MOST_FORGOTTEN = 10_000
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,17 @@ def newest(database: Database, limit: int) -> list[Told]:
     for delivery in deliveries:
         found.setdefault(delivery.notice_id, {})[delivery.channel] = delivery.state
     return [Told(notice_of(row), row.outcome, found.get(row.id, {})) for row in rows]
+
+
+def forget(database: Database, before: datetime) -> int:
+    """Remove what was noted before a moment and is settled; how many notices went. Raises SQLAlchemyError."""
+    waiting = select(DELIVERY.c.notice_id).where(DELIVERY.c.state == "waiting")
+    grouped = select(GROUP.c.last_id)
+    old = NOTICE.c.noted_at < before, NOTICE.c.outcome.is_not(None)
+    gone = select(NOTICE.c.id).where(*old, NOTICE.c.id.not_in(waiting), NOTICE.c.id.not_in(grouped))
+    with database.session() as session, session.begin():
+        lock(session)
+        ids = list(session.scalars(gone.limit(MOST_FORGOTTEN)))
+        session.execute(delete(DELIVERY).where(DELIVERY.c.notice_id.in_(ids)))
+        session.execute(delete(NOTICE).where(NOTICE.c.id.in_(ids)))
+    return len(ids)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -26,6 +23,7 @@ from mlops_assets.storage.files import Storage
 from mlops_assets.training.catalogue import declared_products
 from tests.e2e.installation import Installation, installation
 from tests.e2e.load import PRODUCT, Stage
+from tests.integration.notified import Webhook, webhook
 from tests.made_log import count_batch
 from tests.servers import wait_until
 
@@ -33,31 +31,9 @@ pytestmark = pytest.mark.timeout(900)
 ROWS = 4000
 
 
-class Webhook:
-    """A real HTTP server that keeps what it is told."""
-
-    def __init__(self) -> None:
-        told = self.told = list[dict[str, Any]]()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self._server.server_port}/hook"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def texts(self) -> str:
-        return "\n".join(f"{one.get('title')} {one.get('message')}" for one in self.told)
+def texts(told: Webhook) -> str:
+    """All that people were told."""
+    return "\n".join(f"{one.get('title')} {one.get('message')}" for one in told.posted)
 
 
 def drop(path: Path, seed: int) -> None:
@@ -68,10 +44,9 @@ def drop(path: Path, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def webhook() -> Iterator[Webhook]:
-    made = Webhook()
-    yield made
-    made.close()
+def told() -> Iterator[Webhook]:
+    with webhook() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +55,11 @@ def listings_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(listings_file: Path, webhook: Webhook) -> Iterator[Installation]:
+def made(listings_file: Path, told: Webhook) -> Iterator[Installation]:
     drop(listings_file, 1)
-    with installation(MLOPS_HOUSE_PRICES_SOURCE=str(listings_file), MLOPS_NOTIFY_URLS=webhook.url) as started:
+    with installation(
+        MLOPS_HOUSE_PRICES_SOURCE=str(listings_file), MLOPS_NOTIFY_URLS=f"json://{told.place}/hook"
+    ) as started:
         started.ok("up")
         yield started
 
@@ -107,7 +84,7 @@ def test_a_new_file_becomes_a_candidate_with_users(
     )
     assert (state.production, state.candidate) == (1, 2)
     assert stage.ledger.release(PRODUCT, 2).dataset_version == 2
-    wait_until(lambda: "release 2" in webhook.texts(), 60, webhook.texts)
+    wait_until(lambda: "release 2" in texts(told), 60, lambda: texts(told))
 
 
 DRIFTED, LIKE_TRAINING = 1.6, 1.0
@@ -171,7 +148,10 @@ def test_drifted_days_block_promotions_and_people_hear_of_it(
     page = httpx.get(answer["report_url"], timeout=10, follow_redirects=True)
     assert page.status_code == 200
     assert "blocked" in made.ok("drift", "status")
-    wait_until(lambda: "total_sqft" in webhook.texts(), 60, webhook.texts)
+    # Drawn by itself, by the condition of the asset.
+    chart = Path(made.settings.storage) / PRODUCT / "charts" / "drift.png"
+    wait_until(chart.exists, 180, made.logs)
+    wait_until(lambda: "total_sqft" in texts(told), 60, lambda: texts(told))
 
 
 def test_days_like_training_lift_the_block(made: Installation, stage: Stage) -> None:

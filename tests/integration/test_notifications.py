@@ -193,6 +193,20 @@ def test_the_newest_notices_are_listed_with_where_they_went(notifying: Notifying
     ]
 
 
+def test_old_notices_go_and_new_ones_stay(notifying: Notifying, kept: Kept) -> None:
+    notifier = notifying.start()
+    notifying.note(made(key="old", group="a"))
+    notifying.pass_by(notifier)
+    notifying.pass_by(notifier, timedelta(days=89).total_seconds())
+    notifying.note(made(key="new", group="b"))
+    notifying.pass_by(notifier, 3700)
+    assert outbox.known(notifying.database, ["old", "new"]) == {"old", "new"}
+    notifying.pass_by(notifier, timedelta(days=2).total_seconds())
+    notifying.pass_by(notifier, 3700)
+    assert outbox.known(notifying.database, ["old", "new"]) == {"new"}
+    assert len(kept.titles) == 2
+
+
 def test_a_key_is_noted_once_and_known(database: Database) -> None:
     assert outbox.note(database, [made(), made(title="other words")]) == 1
     assert outbox.note(database, [made()]) == 0
