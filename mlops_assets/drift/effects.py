@@ -53,7 +53,7 @@ def ruling(days: Sequence[Judged], state: State, policy: DriftPolicy) -> Ruling:
     if len(drifted) >= policy.block_days:
         blocking, how = drifted, f"on {share}: {_days(drifted)}"
     elif newest in drifted and newest.strength >= policy.block_strength:
-        limit = f"{policy.block_strength:g} times block promotions"
+        limit = f"{policy.block_strength:g} times are enough for a block"
         blocking, how = [newest], f"on {newest.day} by {newest.strength:.1f} times the least that counts; {limit}"
     else:
         return Ruling(None, f"drift on {share}")

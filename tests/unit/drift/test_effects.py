@@ -64,7 +64,7 @@ def test_the_reason_names_columns_and_days_for_a_person() -> None:
     assert found.why == "town, age and size drifted on 2 of the last 3 judged days: 2026-03-01 and 2026-03-03"
     assert (found.columns, found.days) == (("town", "age", "size"), (date(2026, 3, 3), date(2026, 3, 1)))
     strong = ruling([day(3, strength=2.44)], STATE, POLICY).why
-    assert strong == "size drifted on 2026-03-03 by 2.4 times the least that counts; 2 times block promotions"
+    assert strong == "size drifted on 2026-03-03 by 2.4 times the least that counts; 2 times are enough for a block"
 
 
 def test_a_reason_stays_short_whatever_drifted() -> None:
