@@ -53,6 +53,7 @@ class Tracking:
                 "extra_tags": dict(tags or {}),
             },
         )
+        self._ensure_experiment(experiment)
         tracker: Any = MlFlow(described)  # type: ignore[no-untyped-call]
         try:
             yield tracker
@@ -85,6 +86,20 @@ class Tracking:
         place = client.get_logged_model(model_id).artifact_location
         version = client.create_model_version(name, place, run_id=run_id, tags=dict(tags), model_id=model_id)
         return str(version.version)
+
+    def _ensure_experiment(self, name: str) -> None:
+        """Make the experiment before it is chosen: of two that choose a new one at once, MLflow leaves the one that
+        comes second in the default experiment."""
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        if client.get_experiment_by_name(name) is not None:
+            return
+        try:
+            client.create_experiment(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def _client(self) -> Any:
         from mlflow import MlflowClient
