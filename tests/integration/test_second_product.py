@@ -196,8 +196,9 @@ def test_another_project_needs_only_yaml_and_its_functions(project: Path) -> Non
     done = _load(project)
     assert done.returncode == 0, done.stderr[-2000:]
     stages = (
-        *("dataset", "features", "log_retention", "metrics", "model", "prediction_log", "release"),
-        *("release_retention", "rollout_chart", "rollout_evidence", "rollout_verdict"),
+        *("dataset", "drift_overview", "drift_report", "features", "log_retention", "metrics", "model"),
+        *("prediction_log", "release", "release_retention"),
+        *("rollout_chart", "rollout_evidence", "rollout_verdict"),
     )
     assert json.loads(done.stdout) == [f"loans/{stage}" for stage in stages]
 
