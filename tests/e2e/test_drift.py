@@ -72,7 +72,7 @@ def stage(made: Installation) -> Iterator[Stage]:
 
 
 def test_a_new_file_becomes_a_candidate_with_users(
-    made: Installation, stage: Stage, listings_file: Path, webhook: Webhook
+    made: Installation, stage: Stage, listings_file: Path, told: Webhook
 ) -> None:
     assert stage.state().production == 1
     began = time.monotonic()
@@ -131,7 +131,7 @@ def compare(made: Installation, day: date) -> None:
 
 
 def test_drifted_days_block_promotions_and_people_hear_of_it(
-    made: Installation, stage: Stage, webhook: Webhook
+    made: Installation, stage: Stage, told: Webhook
 ) -> None:
     for count in (4, 3):
         log_day(made, stage, days_ago(count), DRIFTED)
