@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from tests.servers import wait_until
 
@@ -38,6 +38,8 @@ SHOTS = "MLOPS_TEST_SHOTS"
 @contextlib.contextmanager
 def running_browser() -> Iterator[Browser]:
     """Chromium; a machine without one fails the test."""
+    # Pages ask again every five seconds: what is expected may come with the second answer.
+    expect.set_options(timeout=3 * WAIT_MS / 2)
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert found, "no Chromium on this machine: the pages can't be tested (apt-get install chromium)"
     with sync_playwright() as playwright:
