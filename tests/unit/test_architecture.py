@@ -21,6 +21,7 @@ ALLOWED = {
     "drift": {"prediction_log", "rollout", "runs", "storage", "settings"},
     "notifications": {"drift", "rollout", "storage", "settings"},
     "training": {"products", "drift", "prediction_log", "rollout", "runs", "storage", "settings", "inference"},
+    "batch": set(),
     "observability": {"runs", "storage", "settings"},
     "api": {"drift", "rollout", "settings", "storage", "training"},
     "resources": {"storage", "settings", "training"},
@@ -56,7 +57,9 @@ PURE = [
         f"notifications/{name}.py"
         for name in ("outbox", "telling", "collect", "deliver", "probes", "outage", "notifier", "sender", "tables")
     ),
-    *("rehearsal/people.py", "products/house_prices.py"),
+    *(f"batch/{name}.py" for name in ("reference", "reasons", "summary", "canvas", "charts", "interactive")),
+    *(f"products/{name}.py" for name in ("house_prices", "traffic_anomalies", "traffic_cleaning")),
+    "rehearsal/people.py",
 ]
 BANNED_WHEN_PURE = {"dagster", "mlflow", "dagster_mlflow", "bentoml", "fastapi"}
 
