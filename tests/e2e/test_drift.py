@@ -130,9 +130,7 @@ def compare(made: Installation, day: date) -> None:
     made.ok("dagster", "asset", "materialize", "--select", f"{PRODUCT}/drift_report", "--partition", day.isoformat())
 
 
-def test_drifted_days_block_promotions_and_people_hear_of_it(
-    made: Installation, stage: Stage, told: Webhook
-) -> None:
+def test_drifted_days_block_promotions_and_people_hear_of_it(made: Installation, stage: Stage, told: Webhook) -> None:
     for count in (4, 3):
         log_day(made, stage, days_ago(count), DRIFTED)
         compare(made, days_ago(count))
