@@ -121,6 +121,10 @@ def traffic(
 @app.command()
 def automation() -> None:
     """What triggers what, as Markdown with charts: the content of deploy/AUTOMATION.md."""
+    import warnings
+
+    # Dagster tells once for each asset that parts of it are young; nobody who asks for the page wants to know.
+    warnings.simplefilter("ignore")
     from mlops_assets.definitions import defs
     from mlops_assets.observability.automation_page import project_page
 
