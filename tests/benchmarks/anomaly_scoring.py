@@ -44,12 +44,9 @@ MONTH = 1500
 MANY_TREES = 2000
 REFERENCE = {"anomalies": 203, "lowest": -0.0568, "highest": 0.1639, "mean": 0.1105}
 GROUPS = {
-    "hour": ("hour_sin", "hour_cos"),
-    "weekday": ("weekday_sin", "weekday_cos"),
-    "season": ("season_sin", "season_cos"),
-    "weekend": ("weekend",),
-    "year": ("year",),
-}
+    "hour": ("hour_sin", "hour_cos"), "weekday": ("weekday_sin", "weekday_cos"), "season": ("season_sin", "season_cos"),
+    "weekend": ("weekend",), "year": ("year",),
+}  # fmt: skip
 
 
 def figures(score: np.ndarray) -> dict[str, float]:
