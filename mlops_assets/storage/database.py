@@ -150,6 +150,60 @@ class DriftVerdict(Base):
     computed_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class ScoredMonth(Base):
+    """One month of a product's records, scored; a new run of the month replaces it.
+
+    `mode` is "production" (by `release`, whose training ended before the month unless `in_training`) or
+    "compatibility" (by a forest fitted to all rows). `rows_sha256` tells whether the month's records changed since.
+    `groups`: {column: {value: [records, anomalies]}}; `hours`: {"records" and "anomalies": 7 weekdays, Monday first,
+    of 24 counts}. `low_score`: 1 % of the records score lower. Scores are null without records.
+    """
+
+    __tablename__ = "scored_month"
+
+    product: Mapped[str] = mapped_column(primary_key=True)
+    mode: Mapped[str] = mapped_column(primary_key=True)
+    month: Mapped[date] = mapped_column(primary_key=True)
+    release: Mapped[int | None]
+    data_version: Mapped[int]
+    rows_sha256: Mapped[str] = mapped_column(CHAR(64))
+    in_training: Mapped[bool]
+    records: Mapped[int]
+    anomalies: Mapped[int]
+    min_score: Mapped[float | None] = mapped_column(Double)
+    max_score: Mapped[float | None] = mapped_column(Double)
+    mean_score: Mapped[float | None] = mapped_column(Double)
+    low_score: Mapped[float | None] = mapped_column(Double)
+    groups: Mapped[dict[str, Any]]
+    hours: Mapped[dict[str, Any]]
+    file: Mapped[str]
+    file_sha256: Mapped[str] = mapped_column(CHAR(64))
+    run_id: Mapped[str | None]
+    scored_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ScoredRecord(Base):
+    """One of the lowest scores of a scored month, `place` 1 the lowest, with its reasons in words."""
+
+    __tablename__ = "scored_record"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["product", "mode", "month"],
+            [f"{SCHEMA}.scored_month.{name}" for name in ("product", "mode", "month")],
+            ondelete="CASCADE",
+        ),
+    )
+
+    product: Mapped[str] = mapped_column(primary_key=True)
+    mode: Mapped[str] = mapped_column(primary_key=True)
+    month: Mapped[date] = mapped_column(primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=False))
+    score: Mapped[float] = mapped_column(Double)
+    reasons: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    record: Mapped[dict[str, Any]]
+
+
 class Database:
     """The platform's database behind one engine. Opens no connection until it is used."""
 

@@ -55,10 +55,13 @@ class Source(Spec):
 
 
 class Column(Spec):
-    """The contract of one cleaned column; `required` columns may hold no nulls at all after cleaning."""
+    """The contract of one cleaned column; `required` columns may hold no nulls at all after cleaning.
+
+    A `time` holds local times without a zone, none of them after the day of the check. Its limits are the data's own.
+    """
 
     name: Name
-    type: Literal["number", "category"]
+    type: Literal["number", "category", "time"]
     required: bool = True
     minimum: float | None = None
     maximum: float | None = None
@@ -108,6 +111,24 @@ class Features(Spec):
         if doubled:
             raise ValueError(f"features: declared twice: {', '.join(sorted(doubled))}")
         return self
+
+
+class Detector(Spec):
+    """How anomalies are found where no row has a label: an isolation forest (Liu, Ting, Zhou, 2008).
+
+    Rows are divided in time: whole months of the column `time`, the newest that make about `holdout_share` of the rows
+    are never trained on. `twins` further forests, which differ by the seed only, tell how steady the scores are.
+    `contamination` is the share of training rows to call anomalies; "auto" leaves it to the paper's limit.
+    """
+
+    family: Literal["isolation_forest"] = "isolation_forest"
+    time: Name
+    holdout_share: float = Field(default=0.2, gt=0, lt=0.9)
+    trees: int = Field(default=1000, ge=10, le=10_000)
+    samples: int | Literal["auto"] = "auto"
+    contamination: Annotated[float, Field(gt=0, le=0.5)] | Literal["auto"] = "auto"
+    seed: int = 42
+    twins: int = Field(default=2, ge=1, le=10)
 
 
 Family = Literal["linear", "ridge", "lasso", "tree", "forest", "boosting", "ensemble"]
@@ -194,12 +215,14 @@ class Vocabulary(Spec):
 class Serving(Spec):
     """HTTP inference of an online product: its route, its vocabulary routes and its slot of ports.
 
-    `slot` 0 is ports 6001/6002, slot 1 is 6011/6012, and so on.
+    `slot` 0 is ports 6001/6002, slot 1 is 6011/6012, and so on. `batch_key` names the list of records in the body of a
+    batch.
     """
 
     route: Name
     slot: int = Field(ge=0, le=99)
     answer: Name = "estimate"
+    batch_key: Name = "records"
     vocabularies: tuple[Vocabulary, ...] = ()
     batch_limit: int = Field(default=1000, ge=1, le=10_000)
 
@@ -214,19 +237,29 @@ class Limits(Spec):
     release: int = Field(default=900, ge=1)
 
 
+SCORE = "anomaly_score"
+
+
 class Product(Spec):
-    """One ML product, from source to served model. `functions` is the module of its pure functions."""
+    """One ML product, from source to served model. `functions` is the module of its pure functions.
+
+    A regression or classification has a `target` and a `search`, an anomaly product a `detector` instead of both.
+    `experiment` is the name of its MLflow experiment, if it isn't the product's.
+    """
 
     name: Name
     title: str
     functions: str = Field(pattern=r"^[A-Za-z_][\w.]*$")
     owner: str
-    task: Literal["regression", "classification"] = "regression"
+    task: Literal["regression", "classification", "anomaly"] = "regression"
+    experiment: Name | None = None
     source: Source = Source()
     contract: Contract
-    target: Target
+    # What is answered of an anomaly is its score; the validator sees to it that all others declare theirs.
+    target: Target = Target(column=SCORE, decimals=6)
     features: Features
-    search: Search
+    search: Search = Search.model_construct(candidates=())
+    detector: Detector | None = None
     interval: Interval | None = None
     gates: tuple[Gate, ...]
     serving: Serving | None = None
@@ -237,12 +270,36 @@ class Product(Spec):
     run_timeout_seconds: int = Field(default=3600, ge=60)
     parity_tolerance: float = Field(default=1e-4, gt=0)
 
+    @property
+    def experiment_name(self) -> str:
+        """The product's MLflow experiment."""
+        return self.experiment or self.name
+
     @model_validator(mode="after")
     def _consistent(self) -> Product:
         names = [gate.name for gate in self.gates]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"gates: declared twice: {', '.join(doubled)}")
-        if self.task == "classification" and self.interval is not None:
+        if self.task != "regression" and self.interval is not None:
             raise ValueError("interval: only a regression has one")
+        needed = {"detector"} if self.task == "anomaly" else {"target", "search"}
+        for name in sorted(needed - self.model_fields_set):
+            raise ValueError(f"{name}: task {self.task} needs it")
+        for name in sorted(({"target", "search", "detector"} - needed) & self.model_fields_set):
+            raise ValueError(f"{name}: task {self.task} has none")
+        return self
+
+    @model_validator(mode="after")
+    def _detected(self) -> Product:
+        if self.detector is None:
+            return self
+        times = [column.name for column in self.contract.columns if column.type == "time"]
+        if self.detector.time not in times:
+            raise ValueError(f"detector.time: {self.detector.time} is no time column of the contract")
+        if self.features.optional:
+            raise ValueError("features.optional: a detector learns what is usual from whole rows")
+        for gate in self.gates:
+            if gate.segment is not None:
+                raise ValueError(f"gate {gate.metric}: an anomaly product has no metrics by segment")
         return self

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.batch.reasons import NOTHING, Wording, explain
-from mlops_assets.batch.reference import Columns, Reference
+from mlops_assets.explanations.reasons import NOTHING, Wording, explain
+from mlops_assets.explanations.reference import Columns, Reference
 
 NUMERIC = ("vehicles", "crash_hour", "hour_sin")
 CATEGORICAL = ("alignment", "light")

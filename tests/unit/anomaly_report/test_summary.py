@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.batch import summary
-from tests.unit.batch.scored import CASES, scored
+from mlops_assets.anomaly_report import summary
+from tests.unit.anomaly_report.scored import CASES, scored
 
 
 def test_overall() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mlops_assets.batch import interactive
-from tests.unit.batch.scored import CASES, scored
+from mlops_assets.anomaly_report import interactive
+from tests.unit.anomaly_report.scored import CASES, scored
 
 EVIL = (
     "</script><script>alert(1)</script><img src='http://evil.test/x' onerror=alert(1)><a href='//evil.test'>&lt;b&gt;"

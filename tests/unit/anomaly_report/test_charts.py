@@ -13,8 +13,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from mlops_assets.batch import canvas, charts
-from tests.unit.batch.scored import CASES, scored
+from mlops_assets.anomaly_report import canvas, charts
+from tests.unit.anomaly_report.scored import CASES, scored
 
 Draw = Callable[..., Figure]
 

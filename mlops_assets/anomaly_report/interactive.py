@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.batch import summary
-from mlops_assets.batch.canvas import BLUE, FEW_MONTHS, GREY, INK, ORANGE, QUIET
-from mlops_assets.batch.charts import FEW, ROUNDING, TITLES, shown_months
+from mlops_assets.anomaly_report import summary
+from mlops_assets.anomaly_report.canvas import BLUE, FEW_MONTHS, GREY, INK, ORANGE, QUIET
+from mlops_assets.anomaly_report.charts import FEW, ROUNDING, TITLES, shown_months
 
 if TYPE_CHECKING:
     import pandas as pd

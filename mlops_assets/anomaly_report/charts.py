@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.batch import canvas, summary
-from mlops_assets.batch.canvas import BLUE, GREY, INK, ORANGE, TEXT_SIZE
+from mlops_assets.anomaly_report import canvas, summary
+from mlops_assets.anomaly_report.canvas import BLUE, GREY, INK, ORANGE, TEXT_SIZE
 
 if TYPE_CHECKING:
     import pandas as pd

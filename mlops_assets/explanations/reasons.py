@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.batch.reference import Columns, Part, Reference, Value, columns_of, plain
+from mlops_assets.explanations.reference import Columns, Part, Reference, Value, columns_of, plain
 
 Score = Callable[[Columns], Any]
 
