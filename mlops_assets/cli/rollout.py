@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mlops_assets.cli.options import ActorOption, ProductOption, ReasonOption, actor_of, product_of
+from mlops_assets.cli.options import (
+    ActedOnOption,
+    ActorOption,
+    ProductOption,
+    ReasonOption,
+    acted_on,
+    actor_of,
+    product_of,
+)
 from mlops_assets.rollout import commands as rollouts
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import load
@@ -26,16 +34,16 @@ def rollout_status(product: ProductOption = None, limit: Annotated[int, typer.Op
 
 
 @app.command("pause")
-def rollout_pause(reason: ReasonOption, product: ProductOption = None, actor: ActorOption = None) -> None:
+def rollout_pause(reason: ReasonOption, product: ActedOnOption = None, actor: ActorOption = None) -> None:
     """Stop everything but a rollback from happening by itself."""
-    state = ledger().pause(product_of(product).name, actor=actor_of(actor), reason=reason)
+    state = ledger().pause(acted_on(product).name, actor=actor_of(actor), reason=reason)
     Console().print(f"{state.product} is paused; guardrails still roll back")
 
 
 @app.command("resume")
-def rollout_resume(reason: ReasonOption, product: ProductOption = None, actor: ActorOption = None) -> None:
+def rollout_resume(reason: ReasonOption, product: ActedOnOption = None, actor: ActorOption = None) -> None:
     """Let looks decide again."""
-    state = ledger().resume(product_of(product).name, actor=actor_of(actor), reason=reason)
+    state = ledger().resume(acted_on(product).name, actor=actor_of(actor), reason=reason)
     Console().print(f"{state.product} goes on")
 
 
@@ -43,11 +51,11 @@ def rollout_resume(reason: ReasonOption, product: ProductOption = None, actor: A
 def rollout_share(
     share: Annotated[float, typer.Argument(help="The candidate's share of the users, like 0.3.")],
     reason: ReasonOption,
-    product: ProductOption = None,
+    product: ActedOnOption = None,
     actor: ActorOption = None,
 ) -> None:
     """Set how many of the users the candidate serves."""
-    chosen = product_of(product)
+    chosen = acted_on(product)
     steps = chosen.rollout.steps
     state = ledger().share(chosen.name, share, actor=actor_of(actor), reason=reason, steps=steps)
     Console().print(f"{state.product}: candidate {state.candidate} serves {state.candidate_share:.0%} within 2 s")
@@ -56,23 +64,23 @@ def rollout_share(
 @app.command("promote")
 def rollout_promote(
     reason: ReasonOption,
-    product: ProductOption = None,
+    product: ActedOnOption = None,
     version: Annotated[int | None, typer.Option(help="A release's number; else the candidate.")] = None,
     actor: ActorOption = None,
 ) -> None:
     """Make the candidate, or an earlier release, production."""
-    rollouts.promote(ledger(), Console(), product_of(product).name, actor_of(actor), reason, version)
+    rollouts.promote(ledger(), Console(), acted_on(product).name, actor_of(actor), reason, version)
 
 
 @app.command("rollback")
 def rollout_rollback(
     reason: ReasonOption,
-    product: ProductOption = None,
+    product: ActedOnOption = None,
     actor: ActorOption = None,
     retrain: Annotated[bool, typer.Option(help="Train a new model afterwards, unless one was just trained.")] = True,
 ) -> None:
     """Withdraw the candidate; without one, go back to the production before this one."""
-    rollouts.roll_back(ledger(), Console(), product_of(product).name, actor_of(actor), reason, retrain)
+    rollouts.roll_back(ledger(), Console(), acted_on(product).name, actor_of(actor), reason, retrain)
 
 
 @app.command("replay")

@@ -45,7 +45,7 @@ class DriftPolicy(Spec):
     column at `block_strength` times its least effect. Training starts after `retrain_days` drifted days in a row,
     `retrain_cooldown_hours` after the newest release and only with new labelled data: at least `retrain_labels`
     actual values, or a version of the data that no release was trained on. The full report is kept for the newest
-    `keep_reports` days, its figures for ever.
+    `keep_reports` days, its figures for ever. Columns in `ignore` aren't compared: a day has one weekday only.
     """
 
     alpha: Share = 0.01
@@ -53,6 +53,7 @@ class DriftPolicy(Spec):
     min_rows: int = Field(default=200, ge=20)
     sample_rows: int = Field(default=20_000, ge=200)
     seed: int = 7
+    ignore: tuple[str, ...] = ()
     block_days: int = Field(default=2, ge=1)
     block_of: int = Field(default=3, ge=1)
     block_strength: float = Field(default=2, gt=1)

@@ -56,6 +56,8 @@ class Play:
 
 def play(settings: Settings, console: Console, product: Product, crowd: Crowd, how: Play) -> Evidence | None:
     """Play until the newest rollout has its verdict; the evidence of its last look."""
+    if product.task == "anomaly":
+        raise RehearsalError(f"{product.title}: nobody can be played who knows the actual values; there are none")
     if not answers(settings.host, settings.ports.gateway):
         raise RehearsalError(f"the gateway doesn't answer at {settings.gateway_url}; run: mlops up")
     database = Database.connect(settings.database)

@@ -148,25 +148,16 @@ def features_asset(product: Product) -> dg.AssetsDefinition:
 
         rows = ingest.rows_of(product, dataset, database, storage)
         table = feature_set.build(product, _functions(product).features, rows)
-        folder = storage.at(product.name, "features")
-        file = f"{context.run.run_id}.parquet"
-        sha256 = folder.write_parquet(file, table)
-        held = int(table[feature_set.HOLDOUT].sum())
-        record = FeatureSet(
-            dataset=dataset,
-            file=file,
-            sha256=sha256,
-            train_rows=len(table) - held,
-            holdout_rows=held,
-        )
+        record = feature_set.write(product, dataset, table, storage, context.run.run_id)
         return dg.MaterializeResult(
             value=record,
             metadata={
                 "dagster/row_count": len(table),
                 "train_rows": record.train_rows,
-                "holdout_rows": held,
+                "holdout_rows": record.holdout_rows,
+                **({"trained_until": record.trained_until} if record.trained_until else {}),
                 "columns": len(product.features.numeric) + len(product.features.categorical),
-                "file": folder.locate(file),
+                "file": storage.at(product.name, "features").locate(record.file),
                 "preview": _table(table[[c for c in table.columns if str(c).startswith("full.")]]),
             },
         )
@@ -175,14 +166,19 @@ def features_asset(product: Product) -> dg.AssetsDefinition:
 
 
 def model_asset(product: Product) -> dg.AssetsDefinition:
-    """The search's winner, fitted, as scikit-learn and as the ONNX graph that will serve."""
+    """The fitted model, the search's winner or the detector, and the ONNX graph that will serve."""
     stage = stage_of(product, "model")
+    families = ", ".join(c.family for c in product.search.candidates)
 
     @dg.asset(
         key=key(product, "model"),
         op_tags=stage.op_tags,
         ins={"features": dg.AssetIn(key(product, "features"))},
-        description=f"The best of {', '.join(c.family for c in product.search.candidates)} by cross-validation.",
+        description=(
+            f"The best of {families} by cross-validation."
+            if product.detector is None
+            else "An isolation forest of the months to train on, and its twins of other seeds."
+        ),
         **_common(product, "model_training", {"scikitlearn", "onnx", "mlflow"}),
     )
     @stage
@@ -201,7 +197,7 @@ def model_asset(product: Product) -> dg.AssetsDefinition:
             metadata={
                 "family": record.family,
                 record.score: record.validation,
-                "trials": len(made.result.trials),
+                "trials": len(made.trials),
                 "parameters": dg.MetadataValue.json(record.params),
                 "search": _table(made.trials),
                 "mlflow_run": dg.MetadataValue.url(made.page),

@@ -17,7 +17,7 @@ from mlops_assets.drift.sample import ERROR, ESTIMATE, Sample, features, framed,
 from mlops_assets.training import feature_set
 from mlops_assets.training.columns import FeatureFunction, model_columns
 from mlops_assets.training.released import OnnxModel
-from mlops_assets.training.spec import Product
+from mlops_assets.training.spec import SCORE, Product
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,21 +25,24 @@ if TYPE_CHECKING:
 
 
 def monitored(product: Product, request: type[BaseModel]) -> tuple[Monitored, ...]:
-    """Request fields that the contract declares, in its order; for a regression the estimate and its error.
+    """Request fields that the contract declares, in its order, without times and those that the policy ignores; a
+    regression's estimate and its error, and a detector's score, which has no error.
 
     Raises ValueError naming a field that is called like one of those two.
     """
-    kinds: Mapping[str, Kind] = {column.name: column.type for column in product.contract.columns}
+    kinds: Mapping[str, Kind] = {c.name: c.type for c in product.contract.columns if c.type != "time"}
     taken = {ESTIMATE, ERROR} & set(kinds) & set(request.model_fields)
     if taken:
         raise ValueError(f"request field {', '.join(sorted(taken))}: drift keeps that name for the model's answer")
     columns = [
         Monitored(name, kind, optional=name in product.features.optional)
         for name, kind in kinds.items()
-        if name in request.model_fields and name != product.target.column
+        if name in request.model_fields and name != product.target.column and name not in product.drift.ignore
     ]
     if product.task == "regression":
         columns += [Monitored(ESTIMATE, "number", "prediction"), Monitored(ERROR, "number", "error")]
+    elif product.task == "anomaly":
+        columns += [Monitored(ESTIMATE, "number", "prediction")]
     return tuple(columns)
 
 
@@ -67,7 +70,7 @@ def reference_of(
     rows = framed(
         features(columns), {name: chosen[name].tolist() for name in _names(columns) if name in chosen.columns}
     )
-    if product.task == "regression":
+    if product.task != "classification":
         scored = _scored(product, features_of, _sampled(holdout, policy), graph)
     else:
         scored = pd.DataFrame()
@@ -91,7 +94,10 @@ def _scored(product: Product, features_of: FeatureFunction, rows: pd.DataFrame, 
     import pandas as pd
 
     answers: Any = OnnxModel(graph).predict(model_columns(features_of, rows, product.features))
-    estimate = np.round(answers["estimate"].astype(np.float64), product.target.decimals)
+    answered = SCORE if product.task == "anomaly" else "estimate"
+    estimate = np.round(answers[answered].astype(np.float64), product.target.decimals)
+    if product.task == "anomaly":
+        return pd.DataFrame({ESTIMATE: estimate})
     actual = rows[product.target.column].to_numpy(dtype=np.float64)
     known = np.isfinite(estimate) & (actual > 0)
     error = np.full(len(rows), np.nan)

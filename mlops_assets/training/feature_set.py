@@ -1,7 +1,7 @@
 """The features stage as a table: cleaned rows, their side of the split, and their model columns in every view.
 
 Written once per run as Parquet, so that the model stage trains on exactly what a person can look at. Keep out
-how columns come about (`columns`) and how rows are divided (`split`).
+how columns come about (`columns`) and how rows are divided (`split` by content, `months` in time).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops_assets.storage.files import Storage
+from mlops_assets.training import months
 from mlops_assets.training.columns import FeatureFunction, views
-from mlops_assets.training.records import FeatureSet
+from mlops_assets.training.records import DataVersion, FeatureSet
 from mlops_assets.training.search import TrainingSet
 from mlops_assets.training.spec import Product
 from mlops_assets.training.split import in_holdout, row_keys
@@ -34,24 +35,61 @@ class FeatureSetError(RuntimeError):
 def build(
     product: Product, features: FeatureFunction, rows: pd.DataFrame, holdout: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Cleaned rows plus `split.key`, `split.holdout` and `<view>.<model column>` for each view.
+    """Cleaned rows plus `split.holdout`, `split.key` where folds need one, and `<view>.<model column>` for each view.
 
-    `holdout` overrides the split by content with a mask of one's own (benchmarks). Raises ValueError naming
-    what is wrong with the target, the features or the split.
+    `holdout` overrides the product's own split with a mask (benchmarks). Raises ValueError naming what is wrong with
+    the target, the features or the split.
     """
+    import pandas as pd
+
+    divided = _in_time(product, rows) if product.detector is not None else _by_content(product, rows)
+    if holdout is not None:
+        divided[HOLDOUT] = holdout
+    if divided[HOLDOUT].all() or not divided[HOLDOUT].any():
+        raise ValueError(f"the hold-out leaves a side of {len(rows)} rows empty")
+    parts = [rows.reset_index(drop=True), divided]
+    for name, view in zip(VIEWS, views(features, rows, product.features), strict=False):
+        parts.append(view.add_prefix(f"{name}."))
+    return pd.concat(parts, axis=1)
+
+
+def _by_content(product: Product, rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     target = product.target.column
     if target not in rows.columns:
         raise ValueError(f"the rows lack the target column {target}")
     keys = row_keys(rows, target=target, seed=product.search.seed)
-    held = in_holdout(keys, product.search.holdout_share) if holdout is None else holdout
-    if held.all() or not held.any():
-        raise ValueError(f"a hold-out of {product.search.holdout_share:g} leaves a side of {len(rows)} rows empty")
-    parts = [rows.reset_index(drop=True), pd.DataFrame({KEY: keys, HOLDOUT: held})]
-    for name, view in zip(VIEWS, views(features, rows, product.features), strict=False):
-        parts.append(view.add_prefix(f"{name}."))
-    return pd.concat(parts, axis=1)
+    return pd.DataFrame({KEY: keys, HOLDOUT: in_holdout(keys, product.search.holdout_share)})
+
+
+def _in_time(product: Product, rows: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    assert product.detector is not None
+    month = months.months_of(rows, product.detector.time)
+    return pd.DataFrame({HOLDOUT: month > months.train_until(month, product.detector.holdout_share)})
+
+
+def write(product: Product, dataset: DataVersion, table: pd.DataFrame, storage: Storage, name: str) -> FeatureSet:
+    """Keep the table of `build` as `<product>/features/<name>.parquet`, with its months where it is divided in time."""
+    folder = storage.at(product.name, "features")
+    until, listed = None, None
+    if product.detector is not None:
+        month = months.months_of(table, product.detector.time)
+        until = str(month[~table[HOLDOUT].to_numpy()].max())
+        listed = f"{name}.months.json"
+        folder.write_json(listed, months.fingerprints(table[_own(table)], month))
+    held = int(table[HOLDOUT].sum())
+    return FeatureSet(
+        dataset=dataset,
+        file=f"{name}.parquet",
+        sha256=folder.write_parquet(f"{name}.parquet", table),
+        train_rows=len(table) - held,
+        holdout_rows=held,
+        trained_until=until,
+        months=listed,
+    )
 
 
 def read(product: Product, record: FeatureSet, storage: Storage) -> pd.DataFrame:
@@ -67,12 +105,18 @@ def read(product: Product, record: FeatureSet, storage: Storage) -> pd.DataFrame
 
 def side(table: pd.DataFrame, *, holdout: bool) -> pd.DataFrame:
     """The cleaned rows of one side of the split, without the added columns."""
-    added = [c for c in table.columns if "." in str(c)]
-    return table[table[HOLDOUT] == holdout].drop(columns=added).reset_index(drop=True)
+    return table.loc[table[HOLDOUT] == holdout, _own(table)].reset_index(drop=True)
+
+
+def model_columns(table: pd.DataFrame, *, holdout: bool | None = None) -> pd.DataFrame:
+    """The model columns of all rows, or of those of one side, in the full view."""
+    rows = table if holdout is None else table[table[HOLDOUT] == holdout].reset_index(drop=True)
+    return _view(rows, VIEWS[0])
 
 
 def training_set(product: Product, table: pd.DataFrame) -> TrainingSet:
     """The training side as `search` and `fit_model` take it. Raises ValueError naming a target that can't be."""
+    assert product.task != "anomaly"
     rows = table[~table[HOLDOUT]].reset_index(drop=True)
     target = rows[product.target.column].to_numpy()
     if product.task == "regression":
@@ -92,6 +136,11 @@ def training_set(product: Product, table: pd.DataFrame) -> TrainingSet:
         task=product.task,
         scale=scale,
     )
+
+
+def _own(table: pd.DataFrame) -> list[str]:
+    """The columns of the cleaned rows, without the added ones."""
+    return [c for c in table.columns if "." not in str(c)]
 
 
 def _of(rows: pd.DataFrame, view: str) -> list[str]:

@@ -40,7 +40,7 @@ def top(scores: np.ndarray, share: float = TOP_SHARE) -> np.ndarray:
 def jaccard(left: np.ndarray, right: np.ndarray) -> float:
     """Rows flagged by both over rows flagged by either, 0-1; 1 when neither flags any."""
     either = np.count_nonzero(left | right)
-    return np.count_nonzero(left & right) / either if either else 1.0
+    return float(np.count_nonzero(left & right) / either) if either else 1.0
 
 
 def spearman(left: np.ndarray, right: np.ndarray) -> float:

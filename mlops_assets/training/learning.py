@@ -1,10 +1,11 @@
-"""The model stage: search, fit, convert, keep and track, with progress.
+"""The model stage: fit (after a search, or as a detector), convert, keep and track, with progress.
 
-Add here the order of the steps and what is tracked of them. Keep out the steps: `search`, `fit`, `graph`.
+Add here the order of the steps and what is tracked of them. Keep out the steps: `search`, `fit`, `detecting`, `graph`.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.explanations.explainer import REASONS_FILE
 from mlops_assets.storage.files import Storage
 from mlops_assets.training import code_version, feature_set
 from mlops_assets.training.fit import search_and_fit
@@ -32,12 +34,27 @@ SIGNATURE_ROWS = 3
 
 @dataclass(frozen=True)
 class Learned:
-    """The record of the fitted model, the whole search, its table for a person and the MLflow page."""
+    """The record of the fitted model, what was tried as a table for a person, and the MLflow page."""
 
     record: TrainedModel
-    result: SearchResult
     trials: pd.DataFrame
     page: str
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A model however it was found: by a search, or as a detector; `score` names what `validation` is."""
+
+    model: Any
+    graph: bytes
+    family: str
+    params: dict[str, Any]
+    score: str
+    validation: float
+    trials: pd.DataFrame
+    logged: dict[str, Any]
+    example: pd.DataFrame
+    reasons: bytes | None = None
 
 
 def learn(
@@ -47,38 +64,96 @@ def learn(
     tracking: Tracking,
     context: dg.AssetExecutionContext,
 ) -> Learned:
-    """Search and fit on the training side, convert to ONNX, keep both forms, and log the run to MLflow."""
+    """Fit on the training side, convert to ONNX, keep both forms, and log the run to MLflow."""
     table = feature_set.read(product, features, storage)
-    data = feature_set.training_set(product, table)
     code = code_version.code_version(product.functions)
     tags = _tags(product, features, code)
-    with tracking.run(product.name, context, tags) as run:
+    with tracking.run(product.experiment_name, context, tags) as run:
         run.log_params(_params(product, features))
-        result, model = search_and_fit(product, data, _progress(product, context))
-        graph = to_onnx(model)
+        made = (_searched if product.detector is None else _detected)(product, table, context)
         folder = storage.at(product.name, "models", context.run.run_id)
-        hashes = {name: _keep(folder, name, content) for name, content in _forms(model, graph)}
-        trials = trial_table(result)
-        run.log_table(trials, "trials.json")
-        run.log_metrics({f"validation_{product.search.score}": result.best.score, "trials": len(result.trials)})
-        run.log_params({"family": result.best.family, **{f"best.{k}": v for k, v in result.best.params.items()}})
-        logged = _log_model(graph, data.views[0].head(SIGNATURE_ROWS))
+        hashes = {name: _keep(folder, name, content) for name, content in _forms(made)}
+        run.log_table(made.trials, "trials.json")
+        run.log_metrics({f"validation_{made.score}": made.validation, "trials": len(made.trials)})
+        run.log_params(made.logged | {"family": made.family, **{f"best.{k}": v for k, v in made.params.items()}})
+        logged = _log_model(made.graph, made.example)
         active = run.active_run()
         record = TrainedModel(
             features=features,
             folder=context.run.run_id,
             joblib_sha256=hashes[MODEL_PICKLE],
             onnx_sha256=hashes[MODEL_GRAPH],
-            family=result.best.family,
-            params=result.best.params,
-            score=product.search.score,
-            validation=result.best.score,
+            reasons_sha256=hashes.get(REASONS_FILE),
+            family=made.family,
+            params=made.params,
+            score=made.score,
+            validation=made.validation,
             mlflow_run_id=active.info.run_id,
             mlflow_model_uri=logged,
             code_version=code,
         )
         page = tracking.run_page(active.info.experiment_id, active.info.run_id)
-    return Learned(record, result, trials, page)
+    return Learned(record, made.trials, page)
+
+
+def _searched(product: Product, table: pd.DataFrame, context: dg.AssetExecutionContext) -> _Fitted:
+    data = feature_set.training_set(product, table)
+    result, model = search_and_fit(product, data, _progress(product, context))
+    search = product.search
+    return _Fitted(
+        model=model,
+        graph=to_onnx(model),
+        family=result.best.family,
+        params=result.best.params,
+        score=search.score,
+        validation=result.best.score,
+        trials=trial_table(result),
+        logged={
+            "folds": search.folds,
+            "seed": search.seed,
+            "score": search.score,
+            "target_transform": product.target.transform,
+        },
+        example=data.views[0].head(SIGNATURE_ROWS),
+    )
+
+
+def _detected(product: Product, table: pd.DataFrame, context: dg.AssetExecutionContext) -> _Fitted:
+    import pandas as pd
+
+    from mlops_assets.training import detecting, isolation_graph
+
+    assert product.detector is not None
+    spec = product.detector
+    frame = feature_set.model_columns(table, holdout=False)
+
+    def grown(forest: detecting.Grown) -> None:
+        context.log.info(
+            f"seed {forest.seed}: {spec.trees:,} trees, {forest.rate:.2%} of {len(frame):,} rows are anomalies, "
+            f"{forest.seconds:.1f} s"
+        )
+
+    model, forests, stability = detecting.detect(frame, product.features, spec, grown)
+    steadiness = "seed_spearman"
+    functions = importlib.import_module(product.functions)
+    return _Fitted(
+        model=model,
+        graph=isolation_graph.to_onnx(model.model),
+        family=spec.family,
+        params={name: getattr(spec, name) for name in ("trees", "samples", "contamination", "seed")},
+        score=steadiness,
+        validation=stability[steadiness],
+        trials=pd.DataFrame(
+            {
+                "seed": [forest.seed for forest in forests],
+                "training anomaly rate": [round(forest.rate, 5) for forest in forests],
+                "seconds": [round(forest.seconds, 2) for forest in forests],
+            }
+        ),
+        logged={"training_anomaly_rate": round(forests[0].rate, 6)},
+        example=frame.head(SIGNATURE_ROWS),
+        reasons=detecting.explainer(product, functions, frame).model_dump_json().encode(),
+    )
 
 
 def _progress(product: Product, context: dg.AssetExecutionContext) -> Any:
@@ -114,6 +189,7 @@ def _tags(product: Product, features: FeatureSet, code: str) -> dict[str, str]:
     dataset = features.dataset
     return {
         "product": product.name,
+        "kind": "training",
         "data_version": f"V{dataset.version}",
         "data_sha256": dataset.sha256,
         "sample_data": str(dataset.sample).lower(),
@@ -122,24 +198,22 @@ def _tags(product: Product, features: FeatureSet, code: str) -> dict[str, str]:
 
 
 def _params(product: Product, features: FeatureSet) -> dict[str, Any]:
-    return {
+    divided = {"trained_until": features.trained_until} if features.trained_until else {}
+    return divided | {
         "data_version": features.dataset.version,
         "data_rows": features.dataset.rows,
         "train_rows": features.train_rows,
         "holdout_rows": features.holdout_rows,
-        "folds": product.search.folds,
-        "seed": product.search.seed,
-        "score": product.search.score,
-        "target_transform": product.target.transform,
     }
 
 
-def _forms(model: Any, graph: bytes) -> list[tuple[str, bytes]]:
+def _forms(made: _Fitted) -> list[tuple[str, bytes]]:
     import joblib
 
     buffer = io.BytesIO()
-    joblib.dump(model, buffer, compress=3)
-    return [(MODEL_PICKLE, buffer.getvalue()), (MODEL_GRAPH, graph)]
+    joblib.dump(made.model, buffer, compress=3)
+    forms = [(MODEL_PICKLE, buffer.getvalue()), (MODEL_GRAPH, made.graph)]
+    return forms if made.reasons is None else [*forms, (REASONS_FILE, made.reasons)]
 
 
 def _keep(folder: Storage, name: str, content: bytes) -> str:

@@ -32,22 +32,30 @@ class DataVersion(Record):
 
 
 class FeatureSet(Record):
-    """Model columns of one data version, split: `file` under `<product>/features`."""
+    """Model columns of one data version, split: `file` under `<product>/features`.
+
+    Where rows are divided in time, `trained_until` is the newest month to train on ("2022-12"), and `months` names the
+    file of `months.fingerprints` beside the table.
+    """
 
     dataset: DataVersion
     file: str
     sha256: str
     train_rows: int
     holdout_rows: int
+    trained_until: str | None = None
+    months: str | None = None
 
 
 class TrainedModel(Record):
-    """The winner of one run's search: `folder` under `<product>/models` holds `model.joblib` and `model.onnx`."""
+    """A run's model: `folder` under `<product>/models` holds `model.joblib`, `model.onnx` and, for a detector,
+    `reasons.json`. `validation` is the winner's cross-validated `score`; a detector's is its steadiness over seeds."""
 
     features: FeatureSet
     folder: str
     joblib_sha256: str
     onnx_sha256: str
+    reasons_sha256: str | None = None
     family: str
     params: dict[str, object]
     score: str

@@ -115,6 +115,7 @@ def write_files(product: Product, measured: Measured, version: int, run_id: str,
         metrics=measured.metrics,
         smoke=export.smoke_records(product, functions.features, graph, feature_set.side(table, holdout=True)),
         vocabulary=export.vocabulary(product, feature_set.side(table, holdout=False)),
+        trained_until=trained.features.trained_until,
     )
     if product.serving is not None:
         # Before the release: nothing may serve that live data can't be compared with.
@@ -122,7 +123,7 @@ def write_files(product: Product, measured: Measured, version: int, run_id: str,
             product, functions.Request, functions.features, table, graph, product.drift
         )
         references.store(storage, product.name, version, sample)
-    export.write_release(local, record, graph)
+    export.write_release(local, record, graph, measuring.reasons_file(product, trained, storage))
 
 
 def build_bento(product: Product, local: Path, home: Path) -> str:

@@ -118,7 +118,9 @@ class Detector(Spec):
 
     Rows are divided in time: whole months of the column `time`, the newest that make about `holdout_share` of the rows
     are never trained on. `twins` further forests, which differ by the seed only, tell how steady the scores are.
-    `contamination` is the share of training rows to call anomalies; "auto" leaves it to the paper's limit.
+    `contamination` is the share of training rows to call anomalies; "auto" leaves it to the paper's limit. Months with
+    fewer than `month_rows` rows say nothing about steadiness. `groups` maps the columns that charts divide rows by to
+    what people call them.
     """
 
     family: Literal["isolation_forest"] = "isolation_forest"
@@ -129,6 +131,8 @@ class Detector(Spec):
     contamination: Annotated[float, Field(gt=0, le=0.5)] | Literal["auto"] = "auto"
     seed: int = 42
     twins: int = Field(default=2, ge=1, le=10)
+    month_rows: int = Field(default=500, ge=20)
+    groups: dict[Name, str] = Field(default_factory=dict)
 
 
 Family = Literal["linear", "ridge", "lasso", "tree", "forest", "boosting", "ensemble"]
@@ -255,7 +259,7 @@ class Product(Spec):
     experiment: Name | None = None
     source: Source = Source()
     contract: Contract
-    # What is answered of an anomaly is its score; the validator sees to it that all others declare theirs.
+    # What is answered of an anomaly is its score; all others declare theirs.
     target: Target = Target(column=SCORE, decimals=6)
     features: Features
     search: Search = Search.model_construct(candidates=())
@@ -283,11 +287,14 @@ class Product(Spec):
             raise ValueError(f"gates: declared twice: {', '.join(doubled)}")
         if self.task != "regression" and self.interval is not None:
             raise ValueError("interval: only a regression has one")
-        needed = {"detector"} if self.task == "anomaly" else {"target", "search"}
-        for name in sorted(needed - self.model_fields_set):
-            raise ValueError(f"{name}: task {self.task} needs it")
-        for name in sorted(({"target", "search", "detector"} - needed) & self.model_fields_set):
-            raise ValueError(f"{name}: task {self.task} has none")
+        detects = self.task == "anomaly"
+        for name, given, wanted in (
+            ("target", self.target.column != SCORE, not detects),
+            ("search", bool(self.search.candidates), not detects),
+            ("detector", self.detector is not None, detects),
+        ):
+            if given != wanted:
+                raise ValueError(f"{name}: task {self.task} {'needs it' if wanted else 'has none'}")
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mlops_assets.products import house_prices
-from mlops_assets.training import contract, csv_file, evaluate, export, feature_set, measuring, released
+from mlops_assets.training import contract, csv_file, evaluate, export, feature_set, measured_estimates, released
 from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.columns import views
 from mlops_assets.training.fit import search_and_fit
@@ -33,10 +33,10 @@ def main(file: Path, folder: Path) -> None:
         house_prices.features,
         holdout,
         train_rows=train_rows,
-        segments=measuring.segments(product),
+        segments=measured_estimates.segments(product),
     )
     export.parity(model, graph, views(house_prices.features, holdout, product.features))
-    for name, image in measuring.draw(product, model, house_prices.features, holdout, found).items():
+    for name, image in measured_estimates.draw(product, model, house_prices.features, holdout, found).items():
         (folder / f"{name}.png").write_bytes(image)
     record = export.describe(
         product,
