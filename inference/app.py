@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +20,7 @@ from inference import openapi
 from inference.contract import Contract
 from inference.drift_report import drift_routes
 from inference.drill import Drill
-from inference.feedback import Acknowledged, Feedback, FeedbackTaker
+from inference.feedback import Acknowledged, FeedbackTaker
 from inference.form import Form, form_of
 from inference.functions import ProductFunctions
 from inference.gate import FEEDBACK_PATH, Gate
@@ -54,17 +55,18 @@ def create_app(
     app.add_exception_handler(Exception, _leave_to_gate)
     app.add_exception_handler(RequestValidationError, _bad_query)
     drill = drill or Drill(None)
-    contract = Contract(functions.request, settings.batch_limit)
+    contract = Contract(functions.request, settings.batch_limit, settings.batch_key)
     predictor = Predictor(settings, contract, served, metrics, recorder, drill)
     _add_predictions(app, settings, functions, predictor)
     for vocabulary in settings.vocabularies:
         _add_vocabulary(app, vocabulary, served)
-    _add_feedback(app, FeedbackTaker(settings, recorder, metrics))
+    taker = FeedbackTaker(settings, recorder, metrics)
+    _add_feedback(app, taker)
     app.include_router(log_routes(settings, served))
     app.include_router(drift_routes(settings))
     _add_form(app, settings, functions, served)
     _add_state(app, Health(settings, served, recorder.journal if recorder else None, drill), metrics)
-    _add_document(app, functions)
+    _add_document(app, functions.request, taker.body)
     add_pages(app)
     return Gate(_Shortcut(app, f"/api/{settings.route}", predictor), settings, metrics)
 
@@ -106,20 +108,22 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _add_predictions(
     app: FastAPI, settings: ServingSettings, functions: ProductFunctions, predictor: Predictor
 ) -> None:
-    single, batch = openapi.answer_models(settings.answer)
+    single, batch = openapi.score_models() if settings.detects else openapi.answer_models(settings.answer)
+    what = "Score" if settings.detects else "Estimate"
     problems = _problems(400, 413, 415, 422, 503)
     path = f"/api/{settings.route}"
     app.add_api_route(
-        path, predictor.predict, methods=["POST"], response_model=None, summary="Estimate one record",
+        path, predictor.predict, methods=["POST"], response_model=None, summary=f"{what} one record",
         responses={200: {"model": single}, **problems},
         openapi_extra={"requestBody": openapi.record_body(functions.request), "parameters": openapi.CALLER},
     )  # fmt: skip
     app.add_api_route(
         f"{path}/batch", predictor.predict_batch, methods=["POST"], response_model=None,
-        summary=f"Estimate up to {settings.batch_limit} records",
+        summary=f"{what} up to {settings.batch_limit} records",
         responses={200: {"model": batch}, **problems},
         openapi_extra={
-            "requestBody": openapi.batch_body(functions.request, settings.batch_limit), "parameters": openapi.CALLER,
+            "requestBody": openapi.batch_body(functions.request, settings.batch_limit, settings.batch_key),
+            "parameters": openapi.CALLER,
         },
     )  # fmt: skip
 
@@ -144,7 +148,7 @@ def _add_feedback(app: FastAPI, taker: FeedbackTaker) -> None:
     app.add_api_route(
         FEEDBACK_PATH, taker.take, methods=["POST"], response_model=None, summary="Say how good an estimate was",
         responses={200: {"model": Acknowledged}, **_problems(400, 404, 413, 415, 422, 503)},
-        openapi_extra={"requestBody": openapi.record_body(Feedback)},
+        openapi_extra={"requestBody": openapi.record_body(taker.body)},
     )  # fmt: skip
 
 
@@ -176,11 +180,11 @@ def _add_state(app: FastAPI, health: Health, metrics: Metrics) -> None:
         return JSONResponse(told, 200 if told["ready"] else 503)
 
 
-def _add_document(app: FastAPI, functions: ProductFunctions) -> None:
+def _add_document(app: FastAPI, *bodies: type[BaseModel]) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             plain = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            for body in (functions.request, Feedback):
+            for body in bodies:
                 openapi.add_request_schema(plain, body)
             app.openapi_schema = plain
         return app.openapi_schema

@@ -52,6 +52,9 @@ class Serving(Protocol):
     def answer(self) -> str: ...
 
     @property
+    def batch_key(self) -> str: ...
+
+    @property
     def vocabularies(self) -> Sequence[Vocabulary]: ...
 
     @property
@@ -71,6 +74,7 @@ def build(release: Path, serving: Serving, home: Path) -> str:
         "module": manifest.module,
         "route": serving.route,
         "answer": serving.answer,
+        "batch_key": serving.batch_key,
         "vocabularies": [v.model_dump() for v in serving.vocabularies],
         "batch_limit": serving.batch_limit,
         "pinned": RELEASE_FOLDER,
@@ -93,7 +97,8 @@ def _write_sources(context: Path, manifest: Manifest) -> None:
     root = Path(__file__).resolve().parent.parent
     wanted = [*(root / "inference").rglob("*.py"), root / "mlops_assets" / "__init__.py"]
     wanted += (path for path in (root / "inference" / FRONTEND).rglob("*") if path.suffix in PAGE_FILES)
-    wanted += (root / "mlops_assets" / "products").rglob("*.py")
+    for part in ("products", "explanations"):
+        wanted += (root / "mlops_assets" / part).rglob("*.py")
     for source in wanted:
         _copy(source, context / source.relative_to(root))
     if not manifest.module.startswith(PRODUCTS):

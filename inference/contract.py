@@ -31,15 +31,15 @@ class BadBodyError(ValueError):
 
 
 class Contract:
-    """The bodies that one product accepts, one record or a batch of at most `batch_limit`."""
+    """The bodies that one product accepts, one record or at most `batch_limit` in a list that is called `batch_key`."""
 
-    def __init__(self, request: type[BaseModel], batch_limit: int) -> None:
+    def __init__(self, request: type[BaseModel], batch_limit: int, batch_key: str) -> None:
         self.request = request
         record: Any = Annotated[request, WrapValidator(_record_or_error)]
         self.batch: type[BaseModel] = create_model(
             "Batch",
             __config__=ConfigDict(extra="forbid"),
-            listings=(list[record], Field(min_length=1, max_length=batch_limit)),
+            rows=(list[record], Field(alias=batch_key, min_length=1, max_length=batch_limit)),
         )
 
     async def read(self, request: Request) -> BaseModel:
@@ -53,13 +53,13 @@ class Contract:
         return await request.body()
 
     def parse_batch(self, body: bytes) -> list[BaseModel | ValidationError]:
-        """The records of {"listings": […]} in order, each validated or with its own error."""
+        """The records of {<batch_key>: […]} in order, each validated or with its own error."""
         try:
             batch: Any = self.batch.model_validate_json(body)
         except ValidationError as error:
             raise bad_body(error) from error
-        listings: list[BaseModel | ValidationError] = batch.listings
-        return listings
+        rows: list[BaseModel | ValidationError] = batch.rows
+        return rows
 
 
 async def read_body(request: Request, body: type[Body]) -> Body:

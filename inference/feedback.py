@@ -88,6 +88,17 @@ class Feedback(BaseModel):
         return value
 
 
+class DetectorFeedback(Feedback):
+    """One feedback on a record's score, which has no true value. A rating needs a `feedback_value` of 1 to 5 whole
+    stars, a comment a `feedback_text`; for accurate both are optional.
+    """
+
+    feedback_type: Literal["rating", "accurate", "comment"] = Field(description="What is said", examples=["rating"])
+    feedback_value: Annotated[float | None, BeforeValidator(_number)] = Field(
+        default=None, validate_default=True, examples=[4], description="rating: 1 to 5 whole stars"
+    )
+
+
 class Acknowledged(BaseModel):
     """The feedback is logged."""
 
@@ -96,9 +107,10 @@ class Acknowledged(BaseModel):
 
 
 class FeedbackTaker:
-    """Takes feedback on one product's predictions; without `recorder` it takes none."""
+    """Takes feedback on one product's predictions, as `body` says it; without `recorder` it takes none."""
 
     def __init__(self, settings: ServingSettings, recorder: Recorder | None, metrics: Metrics) -> None:
+        self.body: type[Feedback] = DetectorFeedback if settings.detects else Feedback
         self._days = settings.feedback_days
         self._product = settings.product
         self._recorder = recorder
@@ -107,7 +119,7 @@ class FeedbackTaker:
     async def take(self, request: Request) -> Response:
         """Answer one request. Raises HTTPException 404, 413, 415 or 503."""
         try:
-            given = await read_body(request, Feedback)
+            given = await read_body(request, self.body)
         except BadBodyError as error:
             return _json({"detail": error.detail}, error.status)
         recorder = self._recorder

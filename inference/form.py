@@ -40,9 +40,13 @@ class FormField(BaseModel):
 
 
 class Form(BaseModel):
-    """The fields in the schema's order, where to POST them as JSON, and which key of the answer is the estimate."""
+    """The fields in the schema's order, where to POST them as JSON, and which key of the answer is the estimate.
+
+    `kind` says what the page is about: an estimate, or whether a record is an anomaly.
+    """
 
     title: str
+    kind: Literal["estimate", "anomaly"]
     fields: list[FormField]
     answer: str
     route: str
@@ -64,6 +68,7 @@ def form_of(settings: ServingSettings, request: type[BaseModel], served: Served)
     serving = served.current
     return Form(
         title=settings.title or settings.product.replace("_", " ").capitalize(),
+        kind="anomaly" if settings.detects else "estimate",
         fields=fields,
         answer=settings.answer,
         route=f"api/{settings.route}",

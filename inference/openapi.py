@@ -7,11 +7,13 @@ Swagger files are the ones BentoML brings along.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from inference.contract import FORMS, JSON
+from inference.reasons import MOST_EXPLAINED
+from inference.settings import PREDICTION, SCORE
 
 REF = "#/components/schemas/{model}"
 CALLER = [
@@ -61,14 +63,37 @@ class RowError(BaseModel):
 
 def answer_models(answer: str) -> tuple[type[BaseModel], type[BaseModel]]:
     """Schemas of the answer to one record, whose estimate is called `answer`, and to a batch."""
-    estimate: dict[str, Any] = {answer: (float | str | int, Field(description="The estimate, in `unit`"))}
+    return _models({
+        answer: (float | str | int, Field(description="The estimate, in `unit`")),
+        "interval": (Interval | None, None),
+        "probabilities": (dict[str, float] | None, None),
+        "unit": (str, ...),
+    })  # fmt: skip
+
+
+def score_models() -> tuple[type[BaseModel], type[BaseModel]]:
+    """Schemas of a detector's answer to one record and to a batch."""
+    return _models({
+        PREDICTION: (Literal[-1, 1], Field(description="-1: an anomaly; 1: none", examples=[-1])),
+        SCORE: (
+            float, Field(description="Below 0: an anomaly. The lower, the more unusual", examples=[-0.021374]),
+        ),
+        "reasons": (
+            list[str],
+            Field(
+                description="The values that lower the score most, strongest first, at most 3. In a batch of several "
+                f"only anomalies have reasons, and of those the {MOST_EXPLAINED} with the lowest scores",
+                examples=[["people killed 1 (0.1 % have 1 or more)", "hour 3 (1.6 % of records)"]],
+            ),
+        ),
+    })  # fmt: skip
+
+
+def _models(answer: dict[str, Any]) -> tuple[type[BaseModel], type[BaseModel]]:
     single: Any = create_model(
         "Prediction",
         __config__=ConfigDict(protected_namespaces=()),
-        **estimate,
-        interval=(Interval | None, None),
-        probabilities=(dict[str, float] | None, None),
-        unit=(str, ...),
+        **answer,
         prediction_id=(str, Field(description="UUIDv7; name it when you send feedback")),
         response_time_ms=(float, ...),
         model_version=(int, ...),
@@ -91,18 +116,18 @@ def record_body(request: type[BaseModel]) -> dict[str, Any]:
     return {"required": True, "content": {kind: content for kind in (JSON, *FORMS)}}
 
 
-def batch_body(request: type[BaseModel], limit: int) -> dict[str, Any]:
-    """The OpenAPI `requestBody` of a batch."""
+def batch_body(request: type[BaseModel], limit: int, key: str) -> dict[str, Any]:
+    """The OpenAPI `requestBody` of a batch, whose records are in the list `key`."""
     rows = {
         "type": "array",
         "minItems": 1,
         "maxItems": limit,
         "items": {"$ref": REF.format(model=request.__name__)},
     }
-    schema = {"type": "object", "required": ["listings"], "properties": {"listings": rows}}
+    schema = {"type": "object", "required": [key], "properties": {key: rows}}
     return {
         "required": True,
-        "content": {JSON: {"schema": schema, "example": {"listings": [example_of(request)]}}},
+        "content": {JSON: {"schema": schema, "example": {key: [example_of(request)]}}},
     }
 
 

@@ -1,8 +1,9 @@
 """The two prediction endpoints: read, estimate, log, answer, count.
 
 Add here what every answer must carry. Keep out validation (`contract`), the computation (`model`), the log's
-lines (`record`) and routes (`app`). One record is answered on the event loop (tens of microseconds); large
-batches leave it for a thread. Whoever gets an estimate finds it in the log: its line is written first.
+lines (`record`) and routes (`app`). One record is answered on the event loop (tens of microseconds, a detector's
+reasons a millisecond); large batches and those with reasons leave it for a thread. Whoever gets an estimate finds it
+in the log: its line is written first.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from inference.model import Estimate
 from inference.prediction_id import PredictionIds
 from inference.record import Answered, Recorder
 from inference.served import Served, Serving
-from inference.settings import ServingSettings
+from inference.settings import PREDICTION, SCORE, ServingSettings
 
 # Above this size a body may hold so many rows that parsing and estimating them would hold up other requests.
 LARGE_BATCH_BYTES = 4096
@@ -93,7 +94,7 @@ class Predictor:
         if self._drill.order is not None:
             await self._drill.obey(serving.label)
         try:
-            if len(body) > LARGE_BATCH_BYTES:
+            if len(body) > LARGE_BATCH_BYTES or serving.model.reasons is not None:
                 batch, lines = await asyncio.to_thread(self._batch, request, serving, body, began)
             else:
                 batch, lines = self._batch(request, serving, body, began)
@@ -119,19 +120,19 @@ class Predictor:
         return batch, recorder.lines(recorder.caller(request.scope["headers"]), serving, batch.answered, each)
 
     def _estimate_batch(self, serving: Serving, body: bytes, began: float) -> _Batch:
-        listings = self._contract.parse_batch(body)
-        valid = [item for item in listings if isinstance(item, BaseModel)]
+        rows = self._contract.parse_batch(body)
+        valid = [item for item in rows if isinstance(item, BaseModel)]
         estimates = iter(serving.model.estimate(valid) if valid else ())
         predictions: list[dict[str, Any]] = []
         answered: list[Answered] = []
-        for item in listings:
+        for item in rows:
             if isinstance(item, ValidationError):
                 predictions.append({"error": field_error(item)})
                 continue
             one = Answered(self._ids.new(), item, self._output(serving, next(estimates)))
             answered.append(one)
             predictions.append(_answer(serving, one.output, one.identifier, began))
-        return _Batch(to_json({"predictions": predictions}), tuple(answered), len(listings) - len(valid))
+        return _Batch(to_json({"predictions": predictions}), tuple(answered), len(rows) - len(valid))
 
     def _serving(self) -> Serving:
         serving = self._served.current
@@ -144,14 +145,18 @@ class Predictor:
         manifest = serving.model.manifest
         target = manifest.target
         value, low, high = estimate.value, estimate.low, estimate.high
-        output: dict[str, Any] = {
-            self._answer_name: round(value, target.decimals) if isinstance(value, float) else value
-        }
+        if isinstance(value, float):
+            value = round(value, target.decimals)
+        if estimate.pred is not None:
+            output: dict[str, Any] = {PREDICTION: estimate.pred, SCORE: value, "reasons": estimate.reasons}
+        else:
+            output = {self._answer_name: value}
         if low is not None and high is not None:
             output["interval"] = {"low": round(low, target.decimals), "high": round(high, target.decimals)}
         if estimate.probabilities:
             output["probabilities"] = estimate.probabilities
-        output["unit"] = target.unit
+        if target.unit or estimate.pred is None:
+            output["unit"] = target.unit
         if manifest.dataset.sample:
             output["sample_data"] = True
         if estimate.notes:

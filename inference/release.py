@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from inference.settings import Module
+from inference.settings import PREDICTION, SCORE, Module
 
 MANIFEST = "release.json"
 MODEL = "model.onnx"
@@ -70,13 +70,16 @@ class SmokeCase(_Part):
 
 
 class Manifest(_Part):
-    """Format 1 of `release.json`. Unknown keys are kept out of sight, so an exporter may add some."""
+    """Format 1 of `release.json`. Unknown keys are kept out of sight, so an exporter may add some.
+
+    `trained_until` is the newest month of the training rows, where rows have a time: "2022-12".
+    """
 
     format: Literal[1]
     product: str
     version: int = Field(ge=0)
     created_at: datetime
-    task: Literal["regression", "classification"]
+    task: Literal["regression", "classification", "anomaly"]
     module: Module
     dataset: Dataset
     code_version: str = ""
@@ -86,6 +89,7 @@ class Manifest(_Part):
     outputs: tuple[str, ...] = Field(min_length=1)
     classes: tuple[str | int, ...] = ()
     target: Target
+    trained_until: str | None = Field(default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
     vocabulary: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     smoke: tuple[SmokeCase, ...] = Field(min_length=1)
 
@@ -99,9 +103,23 @@ class Manifest(_Part):
     @field_validator("outputs")
     @classmethod
     def _known_outputs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if value[0] not in ("estimate", "label"):
-            raise ValueError("the first output must be estimate or label")
+        if value[0] not in ("estimate", "label", SCORE):
+            raise ValueError(f"the first output must be estimate, label or {SCORE}")
         return value
+
+    @model_validator(mode="after")
+    def _whole_detector(self) -> Manifest:
+        if (self.task == "anomaly") != (self.outputs[0] == SCORE):
+            raise ValueError(f"task {self.task} doesn't go with the output {self.outputs[0]}")
+        if self.task != "anomaly":
+            return self
+        from mlops_assets.explanations.explainer import REASONS_FILE
+
+        if PREDICTION not in self.outputs:
+            raise ValueError(f"outputs: a detector has {SCORE} and {PREDICTION}")
+        if REASONS_FILE not in self.files:
+            raise ValueError(f"files: {REASONS_FILE} is not listed")
+        return self
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -111,9 +129,14 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ReleaseError(f"{path}: {where}: {first['msg']}") from error
+        raise broken_file(path, error) from error
+
+
+def broken_file(path: Path, error: ValidationError) -> ReleaseError:
+    """What to raise for a JSON file of a release that isn't as it should be: its first problem, without its values."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return ReleaseError(f"{path}: {where}: {first['msg']}")
 
 
 def manifest_digest(folder: Path) -> str:

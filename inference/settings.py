@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 SERVING_FILE = "serving.json"
 PRODUCTS = "mlops_assets.products."
+# What a detector answers: its score, and -1 for an anomaly or 1 for any other record.
+SCORE, PREDICTION = "anomaly_score", "anomaly_pred"
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Module = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
@@ -37,7 +39,8 @@ class ServingSettings(BaseSettings):
     """One product, one variant. Times are seconds, limits of bodies are bytes.
 
     `pinned` names a release folder that is served for ever; without it the ledger in `database_url` says
-    which release this variant serves. `module` may be left out only when a release is pinned. `key_file` and
+    which release this variant serves. `module` may be left out only when a release is pinned. `batch_key` names the
+    list of records in the body of a batch. `answer` is anomaly_score for a detector, else any name. `key_file` and
     `journal_dir` come together: with them every answer is logged and feedback is taken. `token_file` opens the
     log to who holds the token, `drill_file` is where an operator orders faults for a demonstration. `report_url` is
     where operators find the drift pages; answers link to them.
@@ -49,6 +52,7 @@ class ServingSettings(BaseSettings):
     module: Module | None = None
     route: Name
     answer: Name = "estimate"
+    batch_key: Name = "records"
     vocabularies: tuple[VocabularyRoute, ...] = ()
     variant: Variant = "production"
     pinned: Path | None = None
@@ -68,6 +72,11 @@ class ServingSettings(BaseSettings):
     report_url: PageUrl | None = None
     feedback_days: int = Field(default=90, ge=1)
     feedback_body_limit: int = Field(default=16 * 1024, ge=256)
+
+    @property
+    def detects(self) -> bool:
+        """Whether what is answered is an anomaly's score, so that nobody can know a true value."""
+        return self.answer == SCORE
 
     @model_validator(mode="after")
     def _complete(self) -> ServingSettings:

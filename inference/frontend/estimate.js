@@ -16,8 +16,15 @@ export function showAnswer(answer, form, asked) {
     whole && el("p", { class: "quiet whole" }, whole),
     answer.interval && range(answer.interval, value, unit, form.interval_share ?? 1 - SHARE_OUTSIDE),
     answer.probabilities && probabilities(answer.probabilities),
+    ...grounds(answer),
+  ].filter(Boolean);
+}
+
+/** What an answer rests on and what not, and which release gave it. */
+export function grounds(answer) {
+  return [
     ...(answer.notes ?? []).map((note) => el("p", { class: "note" }, note)),
-    answer.sample_data && el("p", { class: "note" }, "Learnt from sample data, not from real sales: try it out, don't rely on it."),
+    answer.sample_data && el("p", { class: "note" }, "Learnt from sample data, not from real records: try it out, don't rely on it."),
     el("p", { class: "quiet by" }, origin(answer)),
   ].filter(Boolean);
 }

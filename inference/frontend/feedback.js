@@ -1,16 +1,21 @@
-// "How good is this estimate?": what a person thinks of one answer, sent as one or more pieces of feedback.
+// "How good is this answer?": what a person thinks of one answer, sent as one or more pieces of feedback.
 
 import { announce, el } from "./dom.js";
 import { persistently } from "./http.js";
 import { typed, unitHint } from "./numbers.js";
+import { WORDS } from "./words.js";
 
 const ROUTE = "api/feedback";
 const MAX_COMMENT = 1000;
 const STARS = ["very poor", "poor", "fair", "good", "very good"];
 const ACCURACY = [["too_low", "Too low"], ["accurate", "About right"], ["too_high", "Too high"]];
 
-/** The feedback form of one prediction. It sends what was filled in, and only what hasn't arrived yet. */
-export function feedbackForm(predictionId, unit, numeric) {
+/** The feedback form of one answer. It sends what was filled in, and only what hasn't arrived yet. */
+export function feedbackForm(answer, { kind, answer: key, unit: usual }) {
+  const predictionId = answer.prediction_id;
+  const unit = answer.unit ?? usual;
+  // A score has no true value that anybody could know.
+  const numeric = kind === "estimate" && typeof answer[key] === "number";
   const sent = new Set();
   const problem = el("div", { role: "alert" });
   const button = el("button", { class: "secondary", type: "submit" }, "Send");
@@ -18,9 +23,9 @@ export function feedbackForm(predictionId, unit, numeric) {
   const priceError = el("p", { class: "error", id: "actual-error" });
   const comment = el("textarea", { id: "comment", rows: "3", maxlength: MAX_COMMENT });
   const form = el("form", { class: "feedback", novalidate: true },
-    el("h3", {}, "How good is this estimate?"),
+    el("h3", {}, WORDS[kind].judge),
     stars(),
-    numeric ? accuracy() : null,
+    numeric ? accuracy() : kind === "anomaly" ? right() : null,
     el("details", {}, el("summary", {}, numeric ? "Tell us the actual price, or more" : "Tell us more"),
       numeric ? el("div", { class: "field" }, el("label", { for: "actual" }, "Actual price"), price,
         el("p", { class: "hint", id: "actual-hint" }, unitHint(unit)), priceError) : null,
@@ -105,4 +110,10 @@ function accuracy() {
     return [el("input", { class: "unseen", type: "radio", name: "accuracy", id, value }), el("label", { for: id }, text)];
   });
   return el("fieldset", { class: "segments" }, el("legend", {}, "The estimate is"), el("div", {}, ...choices));
+}
+
+function right() {
+  const id = "accuracy-accurate";
+  const box = el("input", { class: "unseen", type: "checkbox", name: "accuracy", id, value: "accurate" });
+  return el("fieldset", { class: "segments" }, el("legend", { class: "unseen" }, "Your view"), el("div", {}, box, el("label", { for: id }, "The answer is right")));
 }

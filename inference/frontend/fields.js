@@ -111,7 +111,7 @@ function plainText(spec, id, described, hint) {
   });
   input.addEventListener("change", () => {
     const unknown = input.value.trim() !== "" && box.known(input.value) === false;
-    hint.textContent = unknown ? "Not in our list. You still get an estimate, with less to rest on." : hintOf(spec);
+    hint.textContent = unknown ? "Not in our list. You still get an answer, with less to rest on." : hintOf(spec);
     hint.classList.toggle("note", unknown);
   });
   return { element: box.element, input };

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH_PIXELS, DPI = 1000, 100
 INK, QUIET, BLUE, ORANGE, GREY = "#1f2933", "#52606d", "#2b6cb0", "#c05621", "#cbd2d9"
+SHADE = "#f6f0e2"
 HEAD_PIXELS = 70
 TEXT_PIXELS, TEXT_SIZE, MOST_LINES = 800, 9.5, 3  # of sentences in a chart
 LONGEST = 1000
@@ -76,6 +77,18 @@ def time_axis(many: list[Axes], months: Any) -> None:
             locator: Any = AutoDateLocator(minticks=3, maxticks=14)  # type: ignore[no-untyped-call]
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def shade(many: list[Axes], spans: list[tuple[Any, Any]], label: str) -> None:
+    """Spans of time behind what is drawn, in all of these axes; the label is told once."""
+    for axes in many:
+        for number, (first, last) in enumerate(spans):
+            axes.axvspan(first, last, color=SHADE, linewidth=0, zorder=0, label="" if number else label)
+
+
+def legend(axes: Axes) -> None:
+    """What has a label, in the upper left corner; what is drawn there shines through."""
+    axes.legend(loc="upper left", frameon=True, framealpha=0.8, facecolor="white", edgecolor="none")
 
 
 def plain(value: object, longest: int) -> str:

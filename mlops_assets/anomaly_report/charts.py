@@ -7,6 +7,8 @@ through pyplot, so threads and servers are safe.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,33 +19,45 @@ from mlops_assets.anomaly_report.canvas import BLUE, GREY, INK, ORANGE, TEXT_SIZ
 if TYPE_CHECKING:
     import pandas as pd
 
-# What each chart shows; the page uses the same words.
+# What each chart shows, those of groups aside; the page uses the same words.
 TITLES = {
     "score_histogram": "Scores",
     "share_by_month": "Anomalies by month",
     "trend_by_month": "Scores by month",
-    "by_weather": "Anomalies by weather",
-    "by_cause": "Anomalies by cause",
     "by_hour": "Anomalies by weekday and hour",
     "lowest_scores": "Lowest scores and why",
 }
+TRAINED = "shaded: the model was trained on these months"
 FEW = summary.LEAST_ROWS
+HALF_MONTH = np.timedelta64(15, "D")
 ROUNDING = 1e-9
 
 
-def all_charts(scored: pd.DataFrame, threshold: float = 0.0) -> dict[str, bytes]:
-    """Every chart by its name in `TITLES`; those of a column that the frame doesn't have are left out."""
-    drawn = {
+def all_charts(scored: pd.DataFrame, groups: Mapping[str, str], threshold: float = 0.0) -> dict[str, bytes]:
+    """Every chart by its name; those of a group that the frame doesn't have are left out.
+
+    Raises ValueError when a group's chart would have the name of another chart.
+    """
+    return {
         "score_histogram": score_histogram(scored, threshold),
         "share_by_month": share_by_month(scored),
         "trend_by_month": trend_by_month(scored, threshold),
+        **{name: by_group(scored, column, word) for name, (column, word) in named(scored, groups).items()},
         "by_hour": by_hour(scored),
         "lowest_scores": lowest_scores(scored, threshold),
     }
-    for column, word in summary.CATEGORIES.items():
+
+
+def named(scored: pd.DataFrame, groups: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The chart of each group that the frame has: its name, then column and word."""
+    found: dict[str, tuple[str, str]] = {}
+    for column, word in groups.items():
+        name = group_name(word)
+        if name in TITLES or name in found:
+            raise ValueError(f"the group {column} can't be called {word!r}: there is a chart {name} already")
         if column in scored:
-            drawn[f"by_{word}"] = by_group(scored, column, word)
-    return {name: drawn[name] for name in TITLES if name in drawn}
+            found[name] = (column, word)
+    return found
 
 
 def score_histogram(scored: pd.DataFrame, threshold: float = 0.0) -> bytes:
@@ -86,7 +100,6 @@ def share_by_month(scored: pd.DataFrame) -> bytes:
     rate.plot(at, percent["rate"], "o-", color=ORANGE, markersize=4, linewidth=1, zorder=3)
     mean = 100 * months["anomalies"].sum() / months["records"].sum()
     rate.axhline(mean, color=INK, linewidth=1, linestyle="--", label=f"all months: {summary.percent(mean / 100)}")
-    rate.legend(loc="upper left", frameon=False)
     rate.set_ylim(0, 1.15 * max(np.nanquantile(percent["high"], 0.9), np.nanmax(percent["rate"]), 1e-3))
     rate.set_ylabel("anomalies, %")
     for axes, column, colour in ((odd, "anomalies", ORANGE), (all_of_them, "records", BLUE)):
@@ -96,6 +109,8 @@ def share_by_month(scored: pd.DataFrame) -> bytes:
         axes.locator_params(axis="y", nbins=3, integer=True)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     canvas.time_axis([rate, odd, all_of_them], at)
+    canvas.shade([rate, odd, all_of_them], trained_spans(months), TRAINED)
+    canvas.legend(rate)
     return canvas.png(figure)
 
 
@@ -114,10 +129,11 @@ def trend_by_month(scored: pd.DataFrame, threshold: float = 0.0) -> bytes:
         axes.plot(at, months[column].mask(months["few"]), "o-", color=colour, markersize=4, linewidth=1.5, label=label)
     axes.axhline(threshold, color=INK, linewidth=1.4, linestyle="--", label=f"below {threshold:g}: anomaly")
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.04 * (high - low), high + 0.3 * (high - low))
-    axes.legend(loc="upper left", frameon=False, ncols=1)
+    axes.set_ylim(low - 0.04 * (high - low), high + 0.35 * (high - low))
     axes.set_ylabel("anomaly score")
     canvas.time_axis([axes], at)
+    canvas.shade([axes], trained_spans(months), TRAINED)
+    canvas.legend(axes)
     return canvas.png(figure)
 
 
@@ -125,8 +141,9 @@ def by_group(scored: pd.DataFrame, column: str, word: str) -> bytes:
     """Rate of each value with at least 50 records, with its interval; the others are one row."""
     groups = summary.by_group(scored, column)
     overall = summary.overall(scored)["rate"][0]
+    word = canvas.plain(word, 30)
     said = f"Share of anomalies for each {word} with its 95 % interval. Orange: clearly above all records; blue: below."
-    figure, (axes,) = canvas.figure(150 + 27 * max(len(groups), 3), f"Anomalies by {word}", said)
+    figure, (axes,) = canvas.figure(150 + 27 * max(len(groups), 3), group_title(word), said)
     if groups.empty:
         return canvas.nothing(figure, axes)
     percent = groups[["rate", "low", "high"]] * 100
@@ -168,7 +185,7 @@ def by_hour(scored: pd.DataFrame) -> bytes:
             dark = rate[day, hour] > 0.6 * highest
             axes.text(hour, day, f"{odd[day, hour]:.0f}", ha="center", va="center", fontsize=10,
                       color="white" if dark else INK)  # fmt: skip
-    axes.set_yticks([*range(7), 8], [*summary.WEEKDAYS.values(), "all days"])
+    axes.set_yticks([*range(7), 8], [*summary.WEEKDAYS, "all days"])
     axes.set_xticks([*range(24), 25], [*map(str, range(24)), "all"])
     axes.grid(False)
     axes.tick_params(length=0)
@@ -209,7 +226,7 @@ def lowest_scores(scored: pd.DataFrame, threshold: float = 0.0, most: int = 20) 
         axes.annotate(f"{score:.4f}".replace("-", "−"), (score, at), xytext=(shift, 0), textcoords="offset points",
                       ha=side, va="center", fontsize=10, color=INK)  # fmt: skip
     axes.axvline(threshold, color=INK, linewidth=1.2)
-    axes.set_yticks(place, [f"{number}.  {summary.dated(at)}" for number, at in enumerate(rows["crash_date"], start=1)])
+    axes.set_yticks(place, [f"{number}.  {summary.dated(at)}" for number, at in enumerate(rows["at"], start=1)])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -238,8 +255,28 @@ def shown_months(scored: pd.DataFrame) -> pd.DataFrame:
     return (months.iloc[known[0] : known[-1] + 1] if len(known) else months).reset_index(drop=True)
 
 
+def trained_spans(months: pd.DataFrame) -> list[tuple[Any, Any]]:
+    """First and last time of each run of months that the model was trained on; a month is drawn round its first day."""
+    if "in_training" not in months:
+        return []
+    trained = months["in_training"].to_numpy(dtype=bool)
+    at = _times(months)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], trained, [False]]).astype(int)))
+    return [(at[first] - HALF_MONTH, at[after - 1] + HALF_MONTH) for first, after in edges.reshape(-1, 2)]
+
+
+def group_name(word: str) -> str:
+    """The name of a group's chart: letters, digits and underscores, so that it can name a file."""
+    return f"by_{re.sub(r'[^a-z0-9]+', '_', word.lower())}"
+
+
+def group_title(word: str) -> str:
+    """What the chart of a group shows."""
+    return f"Anomalies by {word}"
+
+
 def _left_out(scored: pd.DataFrame, months: pd.DataFrame) -> str:
-    dated = int(scored["crash_date"].notna().sum())
+    dated = int(scored["at"].notna().sum())
     shown = int(months["records"].where(~months["few"], 0).sum())
     return f" Months under {FEW} records aren't shown." if shown < dated else ""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_assets.anomaly_report import summary
-from mlops_assets.anomaly_report.canvas import BLUE, FEW_MONTHS, GREY, INK, ORANGE, QUIET
-from mlops_assets.anomaly_report.charts import FEW, ROUNDING, TITLES, shown_months
+from mlops_assets.anomaly_report.canvas import BLUE, FEW_MONTHS, GREY, INK, ORANGE, QUIET, SHADE
+from mlops_assets.anomaly_report.charts import (
+    FEW,
+    ROUNDING,
+    TITLES,
+    TRAINED,
+    group_title,
+    named,
+    shown_months,
+    trained_spans,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +43,10 @@ SAID = {
     "score_histogram": "Records by score, on a logarithmic axis; left of the line are anomalies.",
     "share_by_month": "Share of the month's records, 95 % interval; dashed: all months. Below: records.",
     "trend_by_month": "A falling line: the month's records are odder than before.",
-    "by_weather": "Orange: clearly above all records (dashed); blue: below.",
-    "by_cause": "Orange: clearly above all records (dashed); blue: below.",
     "by_hour": "Share of anomalies; grey: no records at that time. Cells of few records say little: see the counts.",
     "lowest_scores": "The values that lower the score most come first.",
 }
+GROUP_SAID = "Orange: clearly above all records (dashed); blue: below."
 DRAW = """
 const charts = JSON.parse(document.getElementById("charts").textContent);
 for (const [name, chart] of Object.entries(charts)) {
@@ -59,12 +67,14 @@ th {{ font-weight: 600; white-space: nowrap; }} td {{ overflow-wrap: anywhere; }
 """
 
 
-def page(scored: pd.DataFrame, title: str, facts: Mapping[str, str], threshold: float = 0.0) -> bytes:
+def page(
+    scored: pd.DataFrame, title: str, facts: Mapping[str, str], groups: Mapping[str, str], threshold: float = 0.0
+) -> bytes:
     """The page in UTF-8, about 4.6 MB. `facts` are told below the title, such as the data's version and the release.
 
-    A column `reasons` (text) of the frame is shown with the lowest scores.
+    Raises ValueError when a group's chart would have the name of another chart.
     """
-    charts = figures(scored, threshold)
+    charts, heads = figures(scored, groups, threshold), _heads(scored, groups)
     library = _library()
     policy = (
         f"default-src 'none'; script-src {_hash(library)} {_hash(DRAW)}; style-src 'unsafe-inline'; "
@@ -75,9 +85,9 @@ def page(scored: pd.DataFrame, title: str, facts: Mapping[str, str], threshold: 
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">',
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
         *(f'<p class="quiet">{escape(name)}: {escape(value)}</p>' for name, value in facts.items()),
-        _table(summary.overall(scored)),
-        *(f'{_head(name)}<div id="{name}"></div>' for name in charts),
-        _head("lowest_scores"),
+        _table(summary.totals(scored)),
+        *(f'{heads[name]}<div id="{name}"></div>' for name in charts),
+        heads["lowest_scores"],
         _lowest(scored),
         f'<script type="application/json" id="charts">{_json(charts)}</script>',
         f"<script>{library}</script><script>{DRAW}</script></body></html>",
@@ -85,7 +95,7 @@ def page(scored: pd.DataFrame, title: str, facts: Mapping[str, str], threshold: 
     return "".join(parts).encode()
 
 
-def figures(scored: pd.DataFrame, threshold: float = 0.0) -> dict[str, Chart]:
+def figures(scored: pd.DataFrame, groups: Mapping[str, str], threshold: float = 0.0) -> dict[str, Chart]:
     """Each chart by its name as plotly's data and layout; without records there are none."""
     if scored.empty:
         return {}
@@ -93,9 +103,7 @@ def figures(scored: pd.DataFrame, threshold: float = 0.0) -> dict[str, Chart]:
     charts = {"score_histogram": _histogram(scored, threshold)}
     if len(months):
         charts |= {"share_by_month": _share(months), "trend_by_month": _trend(months, threshold)}
-    for column, word in summary.CATEGORIES.items():
-        if column in scored:
-            charts[f"by_{word}"] = _groups(scored, column)
+    charts |= {name: _groups(scored, column) for name, (column, _) in named(scored, groups).items()}
     charts["by_hour"] = _hours(scored)
     return charts
 
@@ -141,7 +149,8 @@ def _share(months: pd.DataFrame) -> Chart:
     mean = 100 * months["anomalies"].sum() / months["records"].sum()
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": mean, "y1": mean, "line": DASHED}
     across = _time(months, anchor="y2")
-    return _chart([rate, records], "", "anomalies, %", 460, shapes=[line], xaxis=across, yaxis=above, yaxis2=below)
+    shapes = [*_shaded(months), line]
+    return _chart([rate, records], "", "anomalies, %", 460, shapes=shapes, xaxis=across, yaxis=above, yaxis2=below)
 
 
 def _trend(months: pd.DataFrame, threshold: float) -> Chart:
@@ -156,7 +165,16 @@ def _trend(months: pd.DataFrame, threshold: float) -> Chart:
     ]  # fmt: skip
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": threshold, "y1": threshold, "line": DASHED}
     legend = {"showlegend": True, "legend": {"orientation": "h", "y": 1.12}}
-    return _chart(lines, "", "anomaly score", 400, shapes=[line], xaxis=_time(months), **legend)
+    shapes = [*_shaded(months), line]
+    return _chart(lines, "", "anomaly score", 400, shapes=shapes, xaxis=_time(months), **legend)
+
+
+def _shaded(months: pd.DataFrame) -> list[Chart]:
+    return [
+        {"type": "rect", "x0": str(first), "x1": str(last), "yref": "paper", "y0": 0, "y1": 1, "fillcolor": SHADE,
+         "line": {"width": 0}, "layer": "below"}
+        for first, last in trained_spans(months)
+    ]  # fmt: skip
 
 
 def _groups(scored: pd.DataFrame, column: str) -> Chart:
@@ -229,14 +247,31 @@ def _list(values: Any) -> list[Any]:
     return plain.tolist()
 
 
-def _head(name: str) -> str:
-    return f'<h2>{TITLES[name]}</h2><p class="quiet">{SAID[name]}</p>'
+def _heads(scored: pd.DataFrame, groups: Mapping[str, str]) -> dict[str, str]:
+    """The head of every chart by its name."""
+    trained = f" {TRAINED.capitalize()}." if trained_spans(shown_months(scored)) else ""
+    heads = {name: _head(TITLES[name], SAID[name]) for name in TITLES}
+    for name in ("share_by_month", "trend_by_month"):
+        heads[name] = _head(TITLES[name], SAID[name] + trained)
+    return heads | {name: _head(group_title(word), GROUP_SAID) for name, (_, word) in named(scored, groups).items()}
+
+
+def _head(title: str, said: str) -> str:
+    return f'<h2>{escape(title)}</h2><p class="quiet">{escape(said)}</p>'
 
 
 def _table(frame: pd.DataFrame) -> str:
-    head = "".join(f'<th class="number">{escape(name.replace("_", " "))}</th>' for name in frame.columns)
-    cells = "".join(f'<td class="number">{escape(summary.written(n, frame[n].iloc[0]))}</td>' for n in frame.columns)
-    return f'<div class="scroll"><table><tr>{head}</tr><tr>{cells}</tr></table></div>'
+    names = [str(name) for name in frame.columns]
+    kinds = ["number" if summary.is_number(frame[name]) else "" for name in names]
+    columns = [[name.replace("_", " "), *(summary.written(name, value) for value in frame[name])] for name in names]
+    head, *rows = zip(*columns, strict=True)
+    lines = [_line("th", kinds, head), *(_line("td", kinds, row) for row in rows)]
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+
+
+def _line(tag: str, kinds: Iterable[str], cells: Iterable[str]) -> str:
+    line = (f'<{tag} class="{kind}">{escape(cell)}</{tag}>' for kind, cell in zip(kinds, cells, strict=True))
+    return f"<tr>{''.join(line)}</tr>"
 
 
 def _lowest(scored: pd.DataFrame) -> str:
@@ -249,7 +284,7 @@ def _lowest(scored: pd.DataFrame) -> str:
         f'<td class="number{" odd" if prediction == -1 else ""}">{score:.4f}</td>'
         f"<td>{escape(why) if isinstance(why, str) else ''}</td></tr>"
         for place, (at, score, prediction, why) in enumerate(
-            zip(rows["crash_date"], rows["anomaly_score"], rows["anomaly_pred"], reasons, strict=True), start=1
+            zip(rows["at"], rows["anomaly_score"], rows["anomaly_pred"], reasons, strict=True), start=1
         )
     )
     head = '<tr><th></th><th>date</th><th class="number">score</th><th>why</th></tr>'

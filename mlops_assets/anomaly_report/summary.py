@@ -1,12 +1,15 @@
 """Figures of scored records: in all, by month, by group, by hour and weekday, by score; as frames and as Markdown.
 
-A scored frame has the product's columns and `anomaly_score` (lower is odder) and `anomaly_pred` (-1 for an anomaly, 1
-for others). Add a figure here when a chart or a table needs it. Keep out drawing (`charts`, `interactive`).
+A scored frame has a row per record: `at` (datetime64, local time, NaT if it isn't known), `anomaly_score` (lower is
+odder), `anomaly_pred` (-1 for an anomaly, 1 for others); if they are known `reasons` (text of one line) and
+`in_training` (bool: the model was trained on the record's month); and columns to group by. `groups` maps these to the
+word that people use: {"weather_condition": "weather"}.
+Add a figure here when a chart or a table needs it. Keep out drawing (`charts`, `interactive`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +21,7 @@ if TYPE_CHECKING:
 LEAST_ROWS = 50
 Z = 1.959964  # of a 95 % interval
 MISSING = "(missing)"
-# crash_day_of_week, 1 = Sunday, in the order that a week is shown.
-WEEKDAYS = {2: "Monday", 3: "Tuesday", 4: "Wednesday", 5: "Thursday", 6: "Friday", 7: "Saturday", 1: "Sunday"}
-CATEGORIES = {"weather_condition": "weather", "prim_contributory_cause": "cause"}
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def overall(scored: pd.DataFrame) -> pd.DataFrame:
@@ -42,20 +43,40 @@ def overall(scored: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def totals(scored: pd.DataFrame) -> pd.DataFrame:
+    """`overall`; of a frame with `in_training` a row each for all records, those trained on and those after training.
+
+    Then the first column, months, says which.
+    """
+    import pandas as pd
+
+    if "in_training" not in scored:
+        return overall(scored)
+    trained = scored["in_training"].to_numpy(dtype=bool)
+    parts = {"all": scored, "trained on": scored[trained], "after training": scored[~trained]}
+    table = pd.concat([overall(rows) for rows in parts.values()], ignore_index=True)
+    table.insert(0, "months", list(parts))
+    return table
+
+
 def by_month(scored: pd.DataFrame) -> pd.DataFrame:
     """A row per month from the first to the last, empty ones too; records without a date are left out.
 
     month ("2023-07"), records, anomalies, rate with its interval low … high, mean_score, median_score and low_score
-    (1 % of the records score lower). NaN where a month has no records.
+    (1 % of the records score lower). NaN where a month has no records. Of a frame with `in_training` also this, which
+    an empty month has from the one before it.
     """
     import pandas as pd
 
-    month = pd.to_datetime(scored["crash_date"]).dt.to_period("M")
+    month = scored["at"].dt.to_period("M")
     table = _rates(scored, month)
     score = scored["anomaly_score"].astype(float).groupby(month)
     table["median_score"], table["low_score"] = score.median(), score.quantile(0.01)
     if len(table):
         table = table.reindex(pd.period_range(table.index.min(), table.index.max(), freq="M"))
+    if "in_training" in scored:
+        trained = scored["in_training"].astype(bool).groupby(month).any()
+        table["in_training"] = trained.reindex(table.index, method="ffill")
     table[["records", "anomalies"]] = table[["records", "anomalies"]].fillna(0).astype(int)
     table.insert(0, "month", [str(period) for period in table.index])
     return table.reset_index(drop=True)
@@ -79,18 +100,17 @@ def by_group(scored: pd.DataFrame, column: str, least: int = LEAST_ROWS) -> pd.D
 
 
 def by_hour(scored: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Records and anomalies, each as a frame of 7 weekdays (Monday first) × 24 hours (crash_hour 0 … 23)."""
+    """Records and anomalies, each as a frame of 7 weekdays (Monday first) × 24 hours; without those without a time."""
     import pandas as pd
 
     # Arrays, for months that were put together may count their rows anew.
-    day = pd.to_numeric(scored["crash_day_of_week"]).to_numpy()
-    hour = pd.to_numeric(scored["crash_hour"]).to_numpy()
+    day, hour = scored["at"].dt.dayofweek.to_numpy(), scored["at"].dt.hour.to_numpy()
     odd = _is_anomaly(scored).to_numpy()
 
     def grid(rows: Any) -> pd.DataFrame:
         counts = pd.crosstab(day[rows], hour[rows])
-        shown = counts.reindex(index=list(WEEKDAYS), columns=range(24), fill_value=0).astype(int)
-        return shown.set_axis(list(WEEKDAYS.values()), axis=0)
+        shown = counts.reindex(index=range(7), columns=range(24), fill_value=0).astype(int)
+        return shown.set_axis(list(WEEKDAYS), axis=0)
 
     return grid(odd | True), grid(odd)
 
@@ -117,17 +137,19 @@ def lowest(scored: pd.DataFrame, most: int = 20) -> pd.DataFrame:
     return scored.sort_values("anomaly_score", kind="stable").head(most)
 
 
-def as_markdown(scored: pd.DataFrame, columns: Iterable[str] = tuple(CATEGORIES)) -> str:
-    """The whole summary: in all, by month (newest first), and by each of these columns that the frame has."""
-    undated = int(scored["crash_date"].isna().sum())
-    months = by_month(scored)[::-1][["month", "records", "anomalies", "rate", "mean_score"]]
-    parts = ["### All records", table(overall(scored)), "### By month", table(months)]
+def as_markdown(scored: pd.DataFrame, groups: Mapping[str, str]) -> str:
+    """The whole summary: in all, by month (newest first), and by each of the groups that the frame has."""
+    undated = int(scored["at"].isna().sum())
+    months = by_month(scored)[::-1]
+    shown = months[["month", "records", "anomalies", "rate", "mean_score"]]
+    if "in_training" in months:
+        shown = shown.assign(trained_on=["yes" if trained else "no" for trained in months["in_training"]])
+    parts = ["### All records", table(totals(scored)), "### By month", table(shown)]
     if undated:
         parts.append(f"Without a date, so in no month: {undated:,}.")
-    for column in columns:
+    for column, word in groups.items():
         if column in scored:
-            groups = by_group(scored, column).rename(columns={"value": CATEGORIES.get(column, column)})
-            parts += [f"### By {CATEGORIES.get(column, escaped(column))}", table(groups)]
+            parts += [f"### By {escaped(word)}", table(by_group(scored, column).rename(columns={"value": word}))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -135,8 +157,8 @@ def table(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table; rates in %, scores with 4 digits, text escaped. Says so when it has no rows."""
     if frame.empty:
         return "No records."
-    head = [name.replace("_", " ") for name in frame.columns]
-    lines = [head, ["---:" if _is_number(frame[name]) else "---" for name in frame.columns]]
+    head = [escaped(name.replace("_", " ")) for name in frame.columns]
+    lines = [head, ["---:" if is_number(frame[name]) else "---" for name in frame.columns]]
     columns = [[written(name, value) for value in frame[name]] for name in frame.columns]
     lines += [[escaped(cell) for cell in row] for row in zip(*columns, strict=True)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -151,6 +173,11 @@ def written(column: str, value: Any) -> str:
     if column in ("rate", "low", "high"):
         return percent(float(value))
     return f"{value:.4f}" if "score" in column else f"{value:,}"
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column of a table stands to the right."""
+    return column.dtype.kind in "if"
 
 
 def percent(share: float) -> str:
@@ -196,10 +223,6 @@ def _rates(scored: pd.DataFrame, keys: Any) -> pd.DataFrame:
 
 def _is_anomaly(scored: pd.DataFrame) -> pd.Series:
     return scored["anomaly_pred"] == -1
-
-
-def _is_number(column: pd.Series) -> bool:
-    return column.dtype.kind in "if"
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

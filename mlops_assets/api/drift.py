@@ -8,7 +8,6 @@ read in a thread, never on the event loop.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -24,11 +23,10 @@ from mlops_assets.api.drift_schemas import DriftDetail, Drifts, ProductDrift, Ve
 from mlops_assets.api.drift_views import block_views, column_views, day_view, glance_of, span, verdict_view
 from mlops_assets.api.problems import answers
 from mlops_assets.drift import retraining, store
-from mlops_assets.drift.policy import DriftPolicy
+from mlops_assets.drift.daily import Watched
 from mlops_assets.drift.store import Stored
 from mlops_assets.rollout.ledger import Ledger
 
-DEFAULT = DriftPolicy()
 STRIP_DAYS = 14
 MOST_DAYS = 180
 READ_ANSWERS = answers(401, 404, 422, 503)
@@ -37,16 +35,6 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing chan
 Name = Annotated[str, Path(max_length=100, description="A product's name")]
 Day = Annotated[date, Path(description="A UTC day, YYYY-MM-DD")]
 KnownTag = Annotated[str | None, Header(alias="If-None-Match", max_length=200)]
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A product that the drift pages show. `learns_from_labels`: its training takes actual values of live use."""
-
-    name: str
-    title: str
-    policy: DriftPolicy = DEFAULT
-    learns_from_labels: bool = False
 
 
 def drift_routes(products: Mapping[str, Watched], ledger: Ledger, dagster_url: str) -> APIRouter:

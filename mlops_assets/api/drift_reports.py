@@ -1,8 +1,9 @@
 """The stored full reports, and what keeps their scripts from doing anything but draw.
 
 A report is a page that another library made, scripts included. It is read from the storage root alone and sent with
-a policy of its own: no origin, no cookie, no connection to anywhere. Add here another kind of stored page. Keep out
-how a report is made (`drift.report`) and when it is removed (`drift.daily`).
+a policy of its own: no origin, no cookie, no connection to anywhere, which every stored page gets, that of scores too
+(`scores_files`). Add here another kind of report. Keep out how one is made (`drift.report`) and when it is removed
+(`drift.daily`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.api.auth import Operator
-from mlops_assets.api.drift import Day, Name, Watched, stored_day, watched_product
+from mlops_assets.api.drift import Day, Name, stored_day, watched_product
 from mlops_assets.api.drift_views import no_report
 from mlops_assets.api.problems import answers
+from mlops_assets.drift.daily import Watched
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.storage.files import MissingFileError, Storage, StorageError, safe_name
 
@@ -30,7 +32,7 @@ POLICY = (
     "img-src data: blob:; font-src data:; connect-src 'none'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-_PATH = re.compile(r"/drift/[^/]+/[^/]+/report")
+_PATH = re.compile(r"/(drift/[^/]+/[^/]+|scores/[^/]+)/report")
 _POLICY_HEADER = b"content-security-policy"
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Evidently's part of a report: its charts and figures of the columns that both sides have values of.
+"""Evidently's part of a report: its charts of the columns that both sides have values of.
 
 The method is pinned for each column and the words "drift detected" follow the verdict: Evidently's own tests cry
 wolf. Add here what else Evidently should draw. Keep out the verdict (`judge`) and the page round it (`report`).
@@ -7,8 +7,6 @@ wolf. Add here what else Evidently should draw. Keep out the verdict (`judge`) a
 from __future__ import annotations
 
 import html
-import json
-import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.drift import shown
 from mlops_assets.drift.facts import Monitored, Verdict
 from mlops_assets.drift.sample import Sample
-from mlops_assets.drift.two_key import TAIL
+from mlops_assets.drift.two_key import central_range
 from mlops_assets.drift.values import LARGEST
 
 if TYPE_CHECKING:
@@ -47,20 +45,6 @@ def drawn(verdict: Verdict, reference: Sample, current: Sample, monitored: Seque
     if not columns:
         return None
     return _run(pd.DataFrame(before), pd.DataFrame(now), columns, set(verdict.drifted))
-
-
-def figures(snapshot: Any | None) -> dict[str, Any]:
-    """Evidently's figures as plain JSON values: each column's method and distance."""
-    if snapshot is None:
-        return {"columns": []}
-    found = []
-    for metric in json.loads(snapshot.json())["metrics"]:
-        value, config = metric["value"], metric["config"]
-        finite = isinstance(value, int | float) and math.isfinite(value)
-        found.append(
-            {"column": config["column"], "method": config["method"], "value": float(value) if finite else None}
-        )
-    return {"columns": found}
 
 
 def page(snapshot: Any) -> str:
@@ -107,9 +91,7 @@ def _present(sample: Sample, column: Monitored) -> pd.Series:
 
 def _clipped(reference: pd.Series, current: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Clipped as for the verdict, so that one outlier doesn't make the chart a single bar."""
-    ascending = reference.sort_values(ignore_index=True)
-    last = len(ascending) - 1
-    low, high = ascending[math.ceil(TAIL * last)], ascending[math.floor((1 - TAIL) * last)]
+    low, high = central_range(reference.sort_values().to_numpy())
     return (reference.clip(low, high), current.clip(low, high)) if low < high else (reference, current)
 
 

@@ -68,11 +68,6 @@ def due_days(database: Database, product: str, now: datetime, days: int = DUE_DA
         return [day for (day,) in connection.execute(sql(_DUE), where)]
 
 
-def hours_to_export(database: Database, product: str, day: date) -> list[datetime]:
-    """Hours of the day, in UTC, whose newest rows are in no file yet."""
-    return [hour.hour for hour in _hours(database, product, day) if hour.due]
-
-
 def read_day(
     database: Database,
     storage: Storage,

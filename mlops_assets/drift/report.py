@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from mlops_assets.drift import charts, shown
 from mlops_assets.drift.facts import ColumnDrift, Monitored, Status, Verdict
@@ -71,13 +70,6 @@ def render(
     else:
         page = _inserted(charts.page(snapshot), head, body)
     return page.encode()
-
-
-def evidently_json(
-    verdict: Verdict, reference: Sample, current: Sample, monitored: Sequence[Monitored]
-) -> dict[str, Any]:
-    """Evidently's figures as plain JSON values: `columns`, each with its method and distance."""
-    return charts.figures(charts.drawn(verdict, reference, current, monitored))
 
 
 def _inserted(page: str, head: str, body: str) -> str:

@@ -83,14 +83,6 @@ def save(
         session.execute(statement.on_conflict_do_update(index_elements=list(key), set_={**row, "computed_at": NOW}))
 
 
-def newest(database: Database, product: str) -> Stored | None:
-    """The verdict on the newest day that has one, whatever it says."""
-    of_product = select(DriftVerdict).where(DriftVerdict.product == product)
-    with database.session() as session:
-        row = session.scalar(of_product.order_by(DriftVerdict.day.desc()).limit(1))
-    return None if row is None else _stored(row)
-
-
 def one(database: Database, product: str, day: date) -> Stored | None:
     """The verdict on one day."""
     with database.session() as session:

@@ -55,6 +55,12 @@ def growth(seen: int, rows: int, seen_now: int, rows_now: int) -> float:
     return min(1.0, float(stats.hypergeom.sf(seen_now - 1, rows + rows_now, seen + seen_now, rows_now)))
 
 
+def central_range(ascending: NDArray[np.float64]) -> tuple[float, float]:
+    """The 0.1 % and the 99.9 % quantile of sorted numbers, both of them numbers of it."""
+    last = len(ascending) - 1
+    return float(ascending[ceil(TAIL * last)]), float(ascending[floor((1 - TAIL) * last)])
+
+
 def beyond_chance(table: NDArray[np.float64]) -> float:
     """Total variation distance of a 2 × k table's rows, 0-1, corrected for what chance alone gives.
 
@@ -98,7 +104,7 @@ def _numbers(pair: NumberPair, growth_only: bool) -> Comparison:
     are. A reference that is constant between them has no scale: "has another value" is compared as a category.
     """
     reference, current = pair.reference.present, pair.current.present
-    low, high = _range(reference)
+    low, high = central_range(reference)
     clipped, others = np.clip(reference, low, high), np.clip(current, low, high)
     if low == high or not clipped.std():
         return _constant(pair, low, growth_only)
@@ -124,11 +130,6 @@ def _categories(pair: CategoryPair) -> Comparison:
         p_value = min(1.0, 2 * min(p_value, grown)) if table.shape[1] > 1 else grown
         table = np.column_stack([table, rest])
     return Comparison("total_variation", p_value, beyond_chance(table))
-
-
-def _range(ascending: NDArray[np.float64]) -> tuple[float, float]:
-    last = len(ascending) - 1
-    return float(ascending[ceil(TAIL * last)]), float(ascending[floor((1 - TAIL) * last)])
 
 
 def _kolmogorov_smirnov(pair: NumberPair, growth_only: bool) -> float:

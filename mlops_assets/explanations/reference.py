@@ -1,6 +1,6 @@
 """What is usual in each column of the training rows: the typical value, and how many rows have which.
 
-Add here what reasons need to know about training rows. Keep out words (`reasons`) and rows themselves. numpy only, so
+Add here what reasons need to know about training rows. Keep out words (`wording`) and rows themselves. numpy only, so
 that a service can use it; a `Reference` is JSON and can travel with a model.
 """
 
@@ -16,14 +16,6 @@ from pydantic import BaseModel, ConfigDict
 Value = float | str
 Columns = dict[str, np.ndarray]
 
-# Columns that tell one thing and are replaced together; the first is the one that is told. These are told by how
-# common the very value is: hour 4 isn't "4 or more".
-CALENDAR = (
-    ("crash_hour", "hour_sin", "hour_cos"),
-    ("crash_day_of_week", "weekday_sin", "weekday_cos", "weekend"),
-    ("crash_month", "season_sin", "season_cos"),
-    ("year",),
-)
 MOST_EXACT = 200
 # Where the values of a number with very many of them are counted: finest in the tails, where anomalies are.
 QUANTILES = (0, 0.0001, 0.0005, 0.001, 0.005, *(n / 100 for n in range(1, 100)), 0.995, 0.999, 0.9995, 0.9999)
@@ -78,12 +70,14 @@ class Reference(BaseModel):
 
     @classmethod
     def of(
-        cls, rows: Any, numeric: Sequence[str], categorical: Sequence[str], groups: Sequence[Sequence[str]] = CALENDAR
+        cls, rows: Any, numeric: Sequence[str], categorical: Sequence[str], groups: Sequence[Sequence[str]] = ()
     ) -> Reference:
         """From a frame (or a mapping of columns) with at least these columns; categories are text.
 
-        Missing is None or NaN. Of a group counts what is among these columns. A column without any value has nothing
-        typical and is left out. Raises ValueError without rows or columns, KeyError when a column isn't there.
+        The columns of a group tell one thing and are replaced together. Its first is the one that is counted, by how
+        common the very value is: hour 4 isn't "4 or more". Of a group counts what is among these columns. Missing is
+        None, NaN or an empty text. A column without any value has nothing typical and is left out. Raises ValueError
+        without rows or columns, KeyError when a column isn't there.
         """
         names = [*numeric, *categorical]
         columns = columns_of(rows, names, numeric)
@@ -98,16 +92,32 @@ class Reference(BaseModel):
 
 
 def columns_of(rows: Any, names: Sequence[str], numeric: Sequence[str]) -> Columns:
-    """Columns of a frame or a mapping as arrays [n]: numbers float64, all else object."""
+    """Columns of a frame or a mapping as arrays [n]: numbers float64, all else object.
+
+    Numbers are rounded as models read them, to float32: 0.1 of a request is then 0.1 of a training row.
+    """
     numbers = frozenset(numeric)
-    return {name: np.asarray(rows[name], dtype=np.float64 if name in numbers else object) for name in names}
+    return {
+        name: np.asarray(rows[name], dtype=np.float32).astype(np.float64)
+        if name in numbers
+        else np.asarray(rows[name], dtype=object)
+        for name in names
+    }
 
 
 def plain(value: Any) -> Value | None:
     """A number, a text, or None for what is missing (or isn't a finite number)."""
     if isinstance(value, float):
         return float(value) if np.isfinite(value) else None
-    return None if value is None else str(value)
+    return None if value is None else str(value) or None
+
+
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Which values of a column [n] hold nothing, as `plain` has it."""
+    if values.dtype == np.float64:
+        return ~np.isfinite(values)
+    # Only NaN isn't equal to itself.
+    return np.isin(values, np.array([None, ""], dtype=object)) | np.asarray(values != values, dtype=bool)
 
 
 def _part(columns: Columns, group: tuple[str, ...], *, ordered: bool) -> Part | None:

@@ -152,6 +152,7 @@ def _service(settings: Settings, product: Product, serving: Serving, variant: st
             "MLOPS_SERVING_VARIANT": variant,
             "MLOPS_SERVING_ROUTE": serving.route,
             "MLOPS_SERVING_ANSWER": serving.answer,
+            "MLOPS_SERVING_BATCH_KEY": serving.batch_key,
             "MLOPS_SERVING_VOCABULARIES": json.dumps([v.model_dump() for v in serving.vocabularies]),
             "MLOPS_SERVING_BATCH_LIMIT": str(serving.batch_limit),
             "MLOPS_SERVING_CACHE_DIR": str(home / "releases"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -38,7 +38,14 @@ from mlops_assets.products.traffic_cleaning import (
     untold,
 )
 
-__all__ = ["CALENDAR", "CATEGORICAL", "NUMERIC", "RAW_COLUMNS", "Request", "clean", "features"]
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+__all__ = [
+    "CALENDAR", "CATEGORICAL", "NUMERIC", "RAW_COLUMNS", "TOLD_TOGETHER", "WORDING", "Request", "clean", "features",
+    "severe",
+]  # fmt: skip
 
 RAW_COLUMNS = COLUMNS
 # In the order that reproduces the reference's matrix: numbers first, then the words.
@@ -50,6 +57,56 @@ CATEGORICAL = CATEGORIES
 CALENDAR = (
     "hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "season_sin", "season_cos", "weekend", "year",
 )  # fmt: skip
+# Columns that say one thing about an accident: reasons tell the first of them, and others that have a label.
+TOLD_TOGETHER = (
+    ("crash_hour", "hour_sin", "hour_cos"),
+    ("crash_day_of_week", "weekday_sin", "weekday_cos", "weekend"),
+    ("crash_month", "season_sin", "season_cos"),
+    ("year",),
+    ("most_severe_injury", *INJURY_PARTS),
+)
+_WEEKDAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+_MONTH_NAMES = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+# How reasons name columns and values (`explanations.wording`); words stay those of the data set.
+WORDING: dict[str, Any] = {
+    "records": "accidents",
+    "untold": (UNKNOWN,),
+    "labels": {
+        "num_units": "{} vehicle or person on foot|{} vehicles and people on foot",
+        "injuries_total": "{} person injured or killed|{} people injured or killed",
+        "injuries_fatal": "{} killed",
+        "injuries_incapacitating": "{} severely injured",
+        "injuries_non_incapacitating": "{} visibly injured",
+        "injuries_reported_not_evident": "{} with an injury that isn't visible",
+        "injuries_no_indication": "{} person without an injury|{} people without an injury",
+        "crash_hour": "hour {}",
+        "crash_day_of_week": "{}",
+        "crash_month": "{}",
+        "year": "year {}",
+        "traffic_control_device": "traffic control",
+        "weather_condition": "weather",
+        "lighting_condition": "light",
+        "first_crash_type": "first collision",
+        "trafficway_type": "kind of road",
+        "alignment": "course of the road",
+        "roadway_surface_cond": "road surface",
+        "road_defect": "road defect",
+        "crash_type": "consequence",
+        "intersection_related_i": "{} relation to an intersection",
+        "damage": "damage",
+        "prim_contributory_cause": "main cause",
+        "most_severe_injury": "most severe injury",
+    },
+    "values": {
+        "crash_day_of_week": {str(number): name for number, name in enumerate(_WEEKDAY_NAMES, start=1)},
+        "crash_month": {str(number): name for number, name in enumerate(_MONTH_NAMES, start=1)},
+        "injuries_no_indication": {"0": "no"},
+        "intersection_related_i": {"Y": "a", "N": "no"},
+    },
+}
 DAYS_PER_YEAR = 365.25
 WEEKEND = (1, 7)
 
@@ -205,3 +262,13 @@ def features(record: Mapping[str, Any]) -> dict[str, float | str]:
     columns["weekend"] = 1.0 if weekday in WEEKEND else 0.0
     columns["year"] = float(year)
     return columns
+
+
+def severe(rows: pd.DataFrame) -> np.ndarray:
+    """Which canonical rows are accidents that killed or incapacitated somebody: bool [n].
+
+    A count that isn't told counts as 0.
+    """
+    counts = rows[["injuries_fatal", "injuries_incapacitating"]].fillna(0)
+    found: np.ndarray = (counts > 0).any(axis=1).to_numpy(dtype=bool)
+    return found

@@ -30,13 +30,18 @@ WHOLE_FILE = {
     "raw_duplicates": "duplicates_contract",
     "duplicates": "duplicates_contract",
 }
+# What the check of a column looks at, by the column's type.
+LOOKED_AT = {
+    "number": "type, range, nulls",
+    "category": "type, nulls, values, new categories",
+    "time": "type, nulls, nothing after the day of the check",
+}
 
 
 def contract_specs(product: Product, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The blocking checks of the dataset asset."""
     described = dict.fromkeys(WHOLE_FILE.values(), "the whole file") | {
-        f"{column.name}_contract": f"{column.name}: type, range, nulls, values, new categories"
-        for column in product.contract.columns
+        f"{column.name}_contract": f"{column.name}: {LOOKED_AT[column.type]}" for column in product.contract.columns
     }
     return [_spec(name, asset, text) for name, text in described.items()]
 

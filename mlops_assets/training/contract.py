@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
@@ -57,13 +58,20 @@ def raw_facts(raw: pd.DataFrame) -> RawFacts:
 
 
 def check(
-    facts: RawFacts, cleaned: Cleaned, contract: Contract, previous: pd.DataFrame | None = None
+    facts: RawFacts,
+    cleaned: Cleaned,
+    contract: Contract,
+    previous: pd.DataFrame | None = None,
+    *,
+    today: date | None = None,
 ) -> tuple[Finding, ...]:
     """Every finding about one data version, in the order of the steps.
 
     `previous` holds the cleaned rows of the version before; pass None for the first version, and when real
-    data follows sample data, whose categories say nothing about real ones.
+    data follows sample data, whose categories say nothing about real ones. No time may lie after `today`, the
+    local date of the check unless it is given.
     """
+    today = today or date.today()
     findings = [
         *_raw_columns(facts, contract),
         *_raw_nulls(facts, contract),
@@ -76,7 +84,7 @@ def check(
         values = cleaned.rows[column.name]
         findings.append(_clean_nulls(column, values))
         findings.append(_type(column, values))
-        findings += [*_range(column, values), *_values(column, values)]
+        findings += [*_range(column, values), *_values(column, values), *_future(column, values, today)]
         if column.type == "category" and previous is not None and column.name in previous.columns:
             findings.append(_unseen(column, values, previous[column.name], contract.max_unseen_share))
     return tuple(findings)
@@ -157,6 +165,9 @@ def _type(column: Column, values: pd.Series) -> Finding:
     if column.type == "number":
         wrong = len(present) - int(_numbers(values).notna().sum())
         expected = "finite numbers"
+    elif column.type == "time":
+        wrong = len(present) - len(_local_times(present))
+        expected = "local times without a zone"
     else:
         wrong = sum(not isinstance(v, str) for v in present)
         expected = "text"
@@ -192,11 +203,25 @@ def _values(column: Column, values: pd.Series) -> Iterator[Finding]:
     yield _fact("values", not len(unknown), len(unknown), 0, message, column.name)
 
 
+def _future(column: Column, values: pd.Series, today: date) -> Iterator[Finding]:
+    if column.type != "time":
+        return
+    times = _local_times(values.dropna())
+    late = times[times >= datetime.combine(today + timedelta(days=1), time())]
+    message = f"{column.name} is after {today} in {len(late):,} rows"
+    if len(late):
+        message += f", for example {_listed([f'{v:%Y-%m-%d %H:%M}' for v in late.head(SHOWN)])}"
+    yield _fact("future", not len(late), len(late), 0, message, column.name)
+
+
 def _unseen(column: Column, values: pd.Series, previous: pd.Series, limit: float) -> Finding:
     """Rows whose category the version before didn't have; an optional column only warns."""
     present = values.dropna()
-    share = _share(int((~present.isin(previous.dropna().unique())).sum()), len(present))
+    new = present[~present.isin(previous.dropna().unique())]
+    share = _share(len(new), len(present))
     message = f"{column.name} is new to the version before in {share:.1%} of rows, {limit:.1%} at most"
+    if len(new):
+        message += f": {_listed([str(v) for v in new.unique()])}"
     severity: Severity = "error" if column.required else "warning"
     return _fact("unseen", share <= limit, share, limit, message, column.name, severity=severity)
 
@@ -212,6 +237,17 @@ def _numbers(values: pd.Series) -> pd.Series:
         return pd.Series(np.nan, index=values.index)
     floats = values.astype("float64")
     return floats.where(np.isfinite(floats))
+
+
+def _local_times(present: pd.Series) -> pd.Series:
+    """Those values that are times without a zone. Text isn't read as a time, nor a number, nor a date alone."""
+    import pandas as pd
+
+    if isinstance(present.dtype, pd.DatetimeTZDtype):
+        return present[:0].dt.tz_localize(None)
+    if pd.api.types.is_datetime64_dtype(present):
+        return present
+    return present[[isinstance(v, datetime) and v.tzinfo is None for v in present]]
 
 
 def _share(count: int, rows: int) -> float:

@@ -30,7 +30,7 @@ def to_onnx(model: Model) -> bytes:
     import onnx
     from onnx import TensorProto, helper
 
-    graph = _Graph()
+    graph = Graph()
     inputs = [*graph.inputs(model.encoder.numeric, TensorProto.FLOAT)]
     inputs += graph.inputs(model.encoder.categorical, TensorProto.STRING)
     matrix = _encode(graph, model.encoder)
@@ -43,7 +43,7 @@ def to_onnx(model: Model) -> bytes:
 
 
 @dataclass
-class _Graph:
+class Graph:
     """Nodes and constants under construction; every name is given once."""
 
     nodes: list[NodeProto] = field(default_factory=list)
@@ -75,7 +75,7 @@ class _Graph:
         return output
 
 
-def _encode(graph: _Graph, encoder: Encoder) -> str:
+def _encode(graph: Graph, encoder: Encoder) -> str:
     parts = []
     if encoder.numeric:
         numbers = graph.add("Concat", list(encoder.numeric), axis=1)
@@ -84,14 +84,15 @@ def _encode(graph: _Graph, encoder: Encoder) -> str:
         if encoder.flagged:
             columns = graph.constant("flagged", np.array(encoder.flagged, dtype=np.int64))
             parts.append(graph.add("Cast", [graph.add("Gather", [gaps, columns], axis=1)], to=1))
-    parts += [_look_up(graph, table) for table in encoder.tables if table.values.shape[1]]
+    parts += [look_up(graph, table) for table in encoder.tables if table.values.shape[1]]
     matrix = graph.add("Concat", parts, axis=1)
     if np.array_equal(encoder.mix, np.eye(len(encoder.mix))):
         return matrix
     return graph.add("MatMul", [matrix, graph.constant("mix", encoder.mix)])
 
 
-def _look_up(graph: _Graph, table: Table) -> str:
+def look_up(graph: Graph, table: Table) -> str:
+    """The rows of a table, [N, width], for the words of its input column; an unknown word has the last row."""
     rest = len(table.levels)
     code = graph.add(
         "LabelEncoder", [table.name], domain="ai.onnx.ml", default_int64=rest,
@@ -102,7 +103,7 @@ def _look_up(graph: _Graph, table: Table) -> str:
     return graph.add("Squeeze", [rows, graph.constant("axis", np.array([1], dtype=np.int64))])
 
 
-def _regress(graph: _Graph, model: Model, matrix: str) -> list[ValueInfoProto]:
+def _regress(graph: Graph, model: Model, matrix: str) -> list[ValueInfoProto]:
     from onnx import TensorProto
 
     raw = _prediction(graph, model.predictor, matrix)
@@ -122,7 +123,7 @@ def _regress(graph: _Graph, model: Model, matrix: str) -> list[ValueInfoProto]:
     return graph.inputs(tuple(answers), TensorProto.FLOAT)
 
 
-def _classify(graph: _Graph, model: Model, matrix: str) -> list[ValueInfoProto]:
+def _classify(graph: Graph, model: Model, matrix: str) -> list[ValueInfoProto]:
     from onnx import TensorProto, helper
 
     classes = model.scale.classes
@@ -139,7 +140,7 @@ def _classify(graph: _Graph, model: Model, matrix: str) -> list[ValueInfoProto]:
     ]
 
 
-def _prediction(graph: _Graph, model: Any, matrix: str) -> str:
+def _prediction(graph: Graph, model: Any, matrix: str) -> str:
     """A regression model's answer [N, 1] on its own scale."""
     if not isinstance(model, Boosted):
         return _converted(graph, model, matrix)
@@ -147,7 +148,7 @@ def _prediction(graph: _Graph, model: Any, matrix: str) -> str:
     return mean if model.linear is None else graph.add("Add", [mean, _converted(graph, model.linear, matrix)])
 
 
-def _converted(graph: _Graph, model: Any, matrix: str) -> str:
+def _converted(graph: Graph, model: Any, matrix: str) -> str:
     """skl2onnx's nodes for a scikit-learn model on `matrix`; the name of its answer or its probabilities."""
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
@@ -185,9 +186,10 @@ def _round_thresholds_down(model: Any) -> None:
     """
     for trees in getattr(model, "_predictors", ()):
         for tree in trees:
-            tree.nodes["num_threshold"] = _float32_below(tree.nodes["num_threshold"])
+            tree.nodes["num_threshold"] = float32_below(tree.nodes["num_threshold"])
 
 
-def _float32_below(values: np.ndarray) -> np.ndarray:
+def float32_below(values: np.ndarray) -> np.ndarray:
+    """For each number the largest float32 that isn't larger, as float64."""
     near = values.astype(np.float32)
     return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float64)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from mlops_assets.training.graph import _float32_below
+from mlops_assets.training.graph import float32_below
 from mlops_assets.training.isolation_encoder import Coded, IsolationEncoder
 from mlops_assets.training.threads import one_thread
 
@@ -56,7 +56,7 @@ class Trees:
         return cls(
             roots=roots,
             feature=np.where(inner, feature, LEAF),
-            threshold=_float32_below(np.concatenate([tree.threshold for tree in grown])).astype(np.float32),
+            threshold=float32_below(np.concatenate([tree.threshold for tree in grown])).astype(np.float32),
             left=np.where(inner, left + shift, LEAF),
             right=np.where(inner, right + shift, LEAF),
             rows=np.concatenate([tree.n_node_samples for tree in grown]),

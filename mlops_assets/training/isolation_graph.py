@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_assets.training.encoder import Table
-from mlops_assets.training.graph import ML_OPSET, OPSET, _Graph, _look_up
+from mlops_assets.training.graph import ML_OPSET, OPSET, Graph, look_up
 from mlops_assets.training.isolation import LEAF, IsolationModel, Trees, average_path_length
 from mlops_assets.training.isolation_encoder import IsolationEncoder
 
@@ -29,7 +29,7 @@ def to_onnx(model: IsolationModel) -> bytes:
     import onnx
     from onnx import TensorProto, helper
 
-    graph = _Graph()
+    graph = Graph()
     inputs = graph.inputs(model.encoder.numeric, TensorProto.FLOAT)
     inputs += graph.inputs(model.encoder.categorical, TensorProto.STRING)
     excess = _trees(graph, model, _matrix(graph, model.encoder))
@@ -94,7 +94,7 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
-def _matrix(graph: _Graph, encoder: IsolationEncoder) -> str:
+def _matrix(graph: Graph, encoder: IsolationEncoder) -> str:
     """The encoder's matrix [N, width]."""
     parts = []
     if encoder.numeric:
@@ -104,11 +104,11 @@ def _matrix(graph: _Graph, encoder: IsolationEncoder) -> str:
     for name, levels in zip(encoder.categorical, encoder.levels, strict=True):
         if levels:
             rows = np.vstack([np.eye(len(levels)), np.zeros((1, len(levels)))])
-            parts.append(_look_up(graph, Table(name, list(levels), rows, one_hot=True)))
+            parts.append(look_up(graph, Table(name, list(levels), rows, one_hot=True)))
     return graph.add("Concat", parts, axis=1)
 
 
-def _trees(graph: _Graph, model: IsolationModel, matrix: str) -> str:
+def _trees(graph: Graph, model: IsolationModel, matrix: str) -> str:
     """ln(paper's score / 0.5) [N, 1]: a sum of small numbers of both signs, so float32 loses little of it."""
     trees = model.trees
     sizes = np.diff([*trees.roots, len(trees.feature)])
@@ -136,7 +136,7 @@ def _trees(graph: _Graph, model: IsolationModel, matrix: str) -> str:
     )  # fmt: skip
 
 
-def _answers(graph: _Graph, excess: str, offset: float) -> list[ValueInfoProto]:
+def _answers(graph: Graph, excess: str, offset: float) -> list[ValueInfoProto]:
     from onnx import TensorProto
 
     half = graph.constant("half", np.full((1, 1), 0.5, dtype=np.float32))

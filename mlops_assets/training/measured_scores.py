@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.anomaly_report import charts, summary
+from mlops_assets.anomaly_report import charts
 from mlops_assets.training import detecting, export, feature_set, isolation_graph, released
 from mlops_assets.training.evaluate import Evaluation
 from mlops_assets.training.evaluate_detector import HEADLINE, evaluate_detector
@@ -47,7 +47,7 @@ class Scores:
     def inline(self) -> tuple[str, ...]:
         """The charts that are shown in Dagster: all."""
         groups = self.product.detector.groups.values() if self.product.detector else ()
-        return (*charts.TITLES, *(f"by_{word}" for word in groups))
+        return (*charts.TITLES, *map(charts.group_name, groups))
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -89,7 +89,7 @@ class Scores:
         )
         reasons = np.full(len(answers), "", dtype=object)
         reasons[odd] = [one.text for one in told]
-        shown = answers.assign(**{summary.AT: answers[spec.time], "reasons": reasons})
+        shown = answers.assign(at=answers[spec.time], reasons=reasons)
         return charts.all_charts(shown, spec.groups)
 
 

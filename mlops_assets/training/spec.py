@@ -304,6 +304,8 @@ class Product(Spec):
         times = [column.name for column in self.contract.columns if column.type == "time"]
         if self.detector.time not in times:
             raise ValueError(f"detector.time: {self.detector.time} is no time column of the contract")
+        if self.serving is not None and self.serving.answer != SCORE:
+            raise ValueError(f"serving.answer: a detector answers {SCORE}")
         if self.features.optional:
             raise ValueError("features.optional: a detector learns what is usual from whole rows")
         for gate in self.gates:

@@ -23,7 +23,7 @@ from mlops_assets.storage.files import Storage
 from mlops_assets.training.catalogue import declared_products
 from tests.e2e.installation import Installation, installation
 from tests.e2e.load import PRODUCT, Stage
-from tests.integration.notified import Webhook, webhook
+from tests.integration.notifications.notified import Webhook, webhook
 from tests.made_log import count_batch
 from tests.servers import wait_until
 

@@ -163,7 +163,9 @@ def test_a_promotion_reaches_the_service_and_no_request_fails(running: Installat
     for thread in threads:
         thread.start()
     try:
-        output = running.ok("rollout", "promote", "--reason", "a test says so", "--actor", "tester")
+        output = running.ok(
+            *("rollout", "promote", "--product", "house_prices"), "--reason", "a test says so", "--actor", "tester"
+        )
         assert "is production" in output
         promoted_at = time.monotonic()
         wait_until(lambda: versions[-1] != served, 10)

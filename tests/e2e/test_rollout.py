@@ -74,7 +74,10 @@ def test_a_candidate_that_fails_is_withdrawn_and_no_user_sees_it(made: Installat
 
 
 def test_going_back_by_hand_reaches_the_users_and_says_who_and_why(made: Installation, stage: Stage) -> None:
-    told = made.ok("rollout", "rollback", "--reason", "complaints from the north", "--actor", "kim", "--no-retrain")
+    told = made.ok(
+        *("rollout", "rollback", "--product", "house_prices"),
+        *("--reason", "complaints from the north", "--actor", "kim", "--no-retrain"),
+    )
     assert "release 1 is production again" in told
     stage.wait_version(1)
     answer = httpx.post(stage.gateway + ROUTE, json=BODY, timeout=10)

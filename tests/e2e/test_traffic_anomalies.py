@@ -98,7 +98,7 @@ def test_a_record_is_scored_and_explained_through_the_gateway(made: Installation
         assert (usual.status_code, odd.status_code) == (200, 200), (usual.text, odd.text)
         assert odd.json()["anomaly_score"] < usual.json()["anomaly_score"]
         assert odd.json()["anomaly_pred"] == -1
-        assert any("TRAIN" in reason for reason in odd.json()["reasons"]), odd.text
+        assert any("FATAL" in reason for reason in odd.json()["reasons"]), odd.text
         assert odd.json()["model_version"] == 1
         batch = client.post(f"{ROUTE}/batch", json={"accidents": [ACCIDENT, ODD, {"crash_date": "13/45/2024"}]})
         answers = batch.json()["predictions"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 
 from mlops_assets.api.app import create_app
-from mlops_assets.api.drift import Watched
 from mlops_assets.api.rollouts import Subject
+from mlops_assets.drift.daily import Watched
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
@@ -68,7 +68,7 @@ def drifted(database: Database, home: Path) -> Iterator[Drifted]:
     ledger.block(PRODUCT, "total_sqft and estimate drifted on 3 of the last 3 judged days", actor="drift")
     titles = {PRODUCT: "House prices", CALM: "Loans", NEW: "Rents"}
     subjects = [Subject(name, title) for name, title in titles.items()]
-    watched = [Watched(name, title, DriftPolicy()) for name, title in titles.items()]
+    watched = [Watched(name, title, "team", DriftPolicy(), monitored=tuple) for name, title in titles.items()]
     app = create_app(settings, database, token=TOKEN, subjects=subjects, ledger=ledger, watched=watched)
     with served(app) as url:
         yield Drifted(url, database, ledger, storage, last)

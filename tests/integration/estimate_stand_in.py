@@ -40,7 +40,7 @@ class StandIn:
         route = SimpleNamespace(route="get_location_names", column="location", key="locations")
         declared: Any = SimpleNamespace(
             title="House prices", product="house_prices", answer="estimated_price", route="predict_home_price",
-            vocabularies=[route],
+            vocabularies=[route], detects=False,
         )  # fmt: skip
         target = SimpleNamespace(unit="lakh INR")
         now: Any = SimpleNamespace(

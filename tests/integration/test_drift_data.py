@@ -15,7 +15,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from sqlalchemy import text
 
-from mlops_assets.drift.days import NotExportedError, due_days, hours_to_export, read_day
+from mlops_assets.drift.days import NotExportedError, due_days, read_day
 from mlops_assets.drift.facts import Monitored
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.drift.recent import read_recent
@@ -210,7 +210,6 @@ def test_hours_that_are_not_exported_are_named(log: Log) -> None:
     log.export(3)
     with pytest.raises(NotExportedError, match=r"homes 2026-03-09: hours 14:00 \(UTC\) .*homes_log_export"):
         log.read()
-    assert hours_to_export(log.database, PRODUCT, DAY) == [moment_of(14)]
     log.export(14)
     assert len(log.read().rows) == 2
 
@@ -244,7 +243,6 @@ def test_a_day_that_left_the_log_is_read_from_its_files(log: Log) -> None:
     assert_frame_equal(after.scored, before.scored)
     # Rows that came later than that can't be exported any more: the files stay what they are, and are read.
     log.predict(asked(9))
-    assert hours_to_export(log.database, PRODUCT, DAY) == []
     assert areas(log.read()) == [1, 2]
 
 

@@ -62,7 +62,7 @@ def test_a_service_answers_the_newest_verdict(service: AsgiClient, database: Dat
     assert len(found["drift_indicators"]) == 10
     assert found["drift_indicators"]["estimate"]["role"] == "prediction"
     assert found["report_url"] == f"http://pages/drift/{PRODUCT}/2026-03-30"
-    rows = store.newest(database, PRODUCT)
+    rows = store.one(database, PRODUCT, LAST)
     assert rows is not None
     assert found["computed_at"] == rows.computed_at.isoformat().replace("+00:00", "Z")
     assert service.get("/api/drift_report?day=2026-03-10").json()["status"] == "insufficient"

@@ -23,19 +23,17 @@ def before(count: int) -> date:
 
 
 def test_a_verdict_comes_back_as_it_was(database: Database) -> None:
-    assert store.newest(database, PRODUCT) is None
     assert store.one(database, PRODUCT, DAY) is None
     given = verdict(DAY, columns=("size", "town"))
     beside = verdict(DAY, Status.OK, release=2)
     store.save(database, given, candidate=beside, report_uri="folder/report.html", run_id="run-1")
-    kept = store.newest(database, PRODUCT)
+    kept = store.one(database, PRODUCT, DAY)
     assert kept is not None
     # PostgreSQL's text has no NUL.
     assert kept.verdict == _without_nul(given)
     assert kept.verdict.drifted == ("size", "town")
     assert (kept.candidate_release, kept.candidate_status) == (2, Status.OK)
     assert (kept.report_uri, kept.run_id) == ("folder/report.html", "run-1")
-    assert store.one(database, PRODUCT, DAY) == kept
     (light,) = store.judged(database, PRODUCT, 5)
     assert (light.day, light.release, light.status, light.strength) == (DAY, 1, Status.DRIFTED, given.strength)
     assert (light.drifted, light.candidate_release, light.candidate_status) == (("size", "town"), 2, Status.OK)
@@ -68,9 +66,6 @@ def test_days_come_in_order_whatever_order_they_were_judged_in(database: Databas
     judge_day(database, DAY, product="loans")
     assert [k.verdict.day for k in store.days(database, PRODUCT, before(2), DAY)] == [before(2), before(1), DAY]
     assert [k.verdict.day for k in store.days(database, PRODUCT, before(9), before(3))] == [before(5)]
-    newest = store.newest(database, PRODUCT)
-    assert newest is not None
-    assert newest.verdict.day == DAY
 
 
 def test_only_days_that_say_something_are_judged_days(database: Database) -> None:

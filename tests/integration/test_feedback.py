@@ -93,7 +93,7 @@ def test_killed_under_load_loses_no_answered_prediction(ledger: Ledger, tmp_path
             try:
                 while True:
                     if batched:
-                        reply = client.post(f"{url}/api/predict_price/batch", json={"listings": [HOME] * 40})
+                        reply = client.post(f"{url}/api/predict_price/batch", json={"records": [HOME] * 40})
                         answered.extend(row["prediction_id"] for row in reply.json()["predictions"])
                     else:
                         reply = client.post(f"{url}/api/predict_price", json=HOME)
@@ -277,7 +277,7 @@ def test_what_a_service_writes_the_shipper_takes(filled: Filled, tmp_path: Path)
     headers = {"x-user-id": "ada", "x-mlops-assigned": "candidate", "x-mlops-rollout": "2", "x-mlops-step": "1"}
     odd = {**HOME, "town": "T\0wn \u2028 \U0001f3e0 \\u0000"}
     first = client.post("/api/predict_price", json=odd, headers=headers).json()
-    batch = client.post("/api/predict_price/batch", json={"listings": [HOME, {}, HOME]}).json()["predictions"]
+    batch = client.post("/api/predict_price/batch", json={"records": [HOME, {}, HOME]}).json()["predictions"]
     for kind, more in (("comment", {"feedback_text": "n\0 \n \\"}), ("actual_price", {"feedback_value": 99.5})):
         body = {"prediction_id": first["prediction_id"], "feedback_type": kind, **more}
         assert client.post("/api/feedback", json=body).status_code == 200

@@ -24,6 +24,8 @@ import pytest
 from inference.bento import build
 from inference.settings import VocabularyRoute
 from tests.unit.inference.tiny_release import HOME, MODULE, PRODUCT, write_release
+from tests.unit.inference.traffic_release import MODULE as TRAFFIC
+from tests.unit.inference.traffic_release import ODD, USUAL, expected, write_traffic_release
 
 PROJECT = Path(__file__).resolve().parents[2]
 BENTOML = str(Path(sys.executable).parent / "bentoml")
@@ -65,10 +67,13 @@ class Ledger:
 
     def publish(self, version: int) -> Path:
         folder = write_release(self.folder / "published" / str(version), version, factor=version / 10)
+        self.register(version, folder)
+        return folder
+
+    def register(self, version: int, folder: Path) -> None:
         columns = "(product, version, run_id, dataset_version, uri)"
         statement = f"INSERT INTO mlops.release {columns} VALUES (%s, %s, %s, 1, %s)"
         self._run(statement, PRODUCT, version, str(version), str(folder))
-        return folder
 
     def decide(self, production: int | None, candidate: int | None = None, **columns: Any) -> None:
         self.seq += 1
@@ -337,6 +342,7 @@ class Declared:
 
     route: str = "predict_price"
     answer: str = "price"
+    batch_key: str = "homes"
     vocabularies: tuple[VocabularyRoute, ...] = (VocabularyRoute(route="get_towns", column="town", key="towns"),)
     batch_limit: int = 2
 
@@ -353,10 +359,45 @@ def test_built_bento_serves_the_same_answers_alone(tmp_path: Path) -> None:
         assert (body["price"], body["model_version"]) == (820.0, 7)
         assert service.health()["database"] == "not used"
         assert httpx.get(f"{service.url}/api/get_towns").json() == {"towns": ["Lake Side", "Old Town"]}
-        too_many = httpx.post(f"{service.url}/api/predict_price/batch", json={"listings": [HOME] * 3})
+        too_many = httpx.post(f"{service.url}/api/predict_price/batch", json={"homes": [HOME] * 3})
         assert too_many.status_code == 422
+        both = httpx.post(f"{service.url}/api/predict_price/batch", json={"homes": [HOME] * 2}).json()["predictions"]
+        assert [one["price"] for one in both] == [820.0, 820.0]
         page = httpx.get(service.url)
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert httpx.get(f"{service.url}/static/page.js").status_code == 200
         feedback = {"prediction_id": body["prediction_id"], "feedback_type": "accurate"}
         assert httpx.post(f"{service.url}/api/feedback", json=feedback).status_code == 503
+
+
+def test_built_bento_of_a_detector_scores_and_explains_alone(tmp_path: Path) -> None:
+    release = write_traffic_release(tmp_path / "release", 4)
+    declared = Declared("score_accident", "anomaly_score", "records", vocabularies=())
+    tag = build(release, declared, tmp_path / "bento" / "bentoml")
+    with serving(tmp_path / "bento", tag) as service:
+        body = httpx.post(f"{service.url}/api/score_accident", json=ODD).json()
+        assert body["anomaly_score"] == pytest.approx(expected(ODD)["anomaly_score"], abs=1e-6)
+        assert (body["anomaly_pred"], body["model_version"], len(body["reasons"])) == (-1, 4, 3)
+        both = httpx.post(f"{service.url}/api/score_accident/batch", json={"records": [USUAL, ODD]}).json()
+        usual, odd = both["predictions"]
+        assert (usual["anomaly_pred"], usual["reasons"], odd["reasons"]) == (1, [], body["reasons"])
+        impossible = httpx.post(
+            f"{service.url}/api/score_accident", json={**ODD, "crash_date": "02/30/2023 01:00:00 PM"}
+        )
+        assert (impossible.status_code, impossible.json()["detail"][0]["loc"][-1]) == (422, "crash_date")
+
+
+def test_a_detector_keeps_its_release_when_the_next_has_lost_its_reasons(ledger: Ledger, tmp_path: Path) -> None:
+    good, bad = (write_traffic_release(tmp_path / str(version), version, product=PRODUCT) for version in (1, 2))
+    (bad / "reasons.json").unlink()
+    ledger.register(1, good)
+    ledger.register(2, bad)
+    ledger.decide(1)
+    detector = {"module": TRAFFIC, "route": "score_accident", "answer": "anomaly_score"}
+    with serving(tmp_path / "service", **following(ledger) | detector) as service:
+        score = f"{service.url}/api/score_accident"
+        eventually(lambda: httpx.post(score, json=USUAL).status_code == 200, service.log.read_text())
+        ledger.decide(2)
+        eventually(lambda: service.health()["status"] == "degraded", "the broken release is told")
+        assert "reasons.json" in service.health()["reasons"][0]
+        assert httpx.post(score, json=USUAL).json()["model_version"] == 1

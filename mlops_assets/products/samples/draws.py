@@ -38,3 +38,11 @@ class Draws:
 
         ends = np.cumsum(weights.astype(np.int64))
         return np.searchsorted(ends, (self.uniform(count) * ends[-1]).astype(np.int64), side="right")
+
+    def pick_by(self, group: np.ndarray, weights: tuple[tuple[int, ...], ...]) -> np.ndarray:
+        """For each row an index drawn with the weights of the row's group."""
+        import numpy as np
+
+        every = np.stack([self.pick(np.array(w), len(group)) for w in weights])
+        picked: np.ndarray = every[group, np.arange(len(group))]
+        return picked

@@ -152,10 +152,10 @@ def _listings(draws: Draws, rows: int) -> dict[str, list[str | None]]:
     town = city()
     location = draws.pick(town.weights, rows)
     kind = draws.pick(np.array(AREA_TYPE_ROWS), rows)
-    bhk = 1 + _pick_by(draws, kind, BEDROOM_ROWS)
+    bhk = 1 + draws.pick_by(kind, BEDROOM_ROWS)
     group = np.minimum(bhk, 5) - 1
-    bath = np.maximum(1, bhk - 2 + _pick_by(draws, group, BATH_ROWS))
-    balcony = _pick_by(draws, group, BALCONY_ROWS)
+    bath = np.maximum(1, bhk - 2 + draws.pick_by(group, BATH_ROWS))
+    balcony = draws.pick_by(group, BALCONY_ROWS)
     sqft = _square_feet(draws, kind, bhk)
     named = draws.uniform(rows) < np.array(NAMED_SHARE)[kind]
     rank = (draws.uniform(rows) ** 3 * town.societies[location]).astype(np.int64)
@@ -182,14 +182,6 @@ def _listings(draws: Draws, rows: int) -> dict[str, list[str | None]]:
         "balcony": [str(n - 1) if n else None for n in balcony],
         "price": _prices(draws, price),
     }
-
-
-def _pick_by(draws: Draws, group: np.ndarray, weights: tuple[tuple[int, ...], ...]) -> np.ndarray:
-    """For each row an index drawn with the weights of the row's group."""
-    import numpy as np
-
-    every = np.stack([draws.pick(np.array(w), len(group)) for w in weights])
-    return every[group, np.arange(len(group))]
 
 
 def _square_feet(draws: Draws, kind: np.ndarray, bhk: np.ndarray) -> np.ndarray:

@@ -155,30 +155,30 @@ def _accidents(draws: Draws, rows: int) -> dict[str, np.ndarray]:
 
     dates, month, weekday, hour = _times(draws, rows)
     odd = draws.uniform(rows) * 1_000_000 < ODD_PER_MILLION
-    weather = _pick_by(draws, month % 12 // 3, WEATHER_BY_SEASON)
+    weather = draws.pick_by(month % 12 // 3, WEATHER_BY_SEASON)
     collision = draws.pick(np.array([*COLLISIONS.values()]), rows)
     kind = np.array(KIND_OF_COLLISION)[collision]
-    units = 1 + _pick_by(draws, kind, UNITS)
+    units = 1 + draws.pick_by(kind, UNITS)
     # An odd accident is a large one: more vehicles, many hurt, on a road where little happens.
     units = units + np.where(odd, 2 + draws.pick(np.array((4, 3, 2, 1)), rows), 0)
-    severity, parts = _injuries(draws, _pick_by(draws, kind, SEVERITY_BY_KIND), odd)
-    unhurt = _pick_by(draws, np.minimum(units, 4) - 1, UNHURT)
+    severity, parts = _injuries(draws, draws.pick_by(kind, SEVERITY_BY_KIND), odd)
+    unhurt = draws.pick_by(np.minimum(units, 4) - 1, UNHURT)
     tow = (severity > 0) | (draws.uniform(rows) < 0.24)
     alignment = _words(draws, ALIGNMENTS, rows)
     return {
         "crash_date": dates,
         "traffic_control_device": _words(draws, CONTROLS, rows),
         "weather_condition": np.array(WEATHERS, dtype=object)[weather],
-        "lighting_condition": np.array(LIGHTS, dtype=object)[_pick_by(draws, _phase(hour, month), LIGHT_BY_PHASE)],
+        "lighting_condition": np.array(LIGHTS, dtype=object)[draws.pick_by(_phase(hour, month), LIGHT_BY_PHASE)],
         "first_crash_type": np.array([*COLLISIONS], dtype=object)[collision],
         "trafficway_type": _words(draws, ROADS, rows),
         "alignment": np.where(odd, "CURVE ON HILLCREST", alignment),
-        "roadway_surface_cond": np.array(SURFACES, dtype=object)[_pick_by(draws, weather, SURFACE_BY_WEATHER)],
+        "roadway_surface_cond": np.array(SURFACES, dtype=object)[draws.pick_by(weather, SURFACE_BY_WEATHER)],
         "road_defect": _words(draws, DEFECTS, rows),
         "crash_type": np.where(tow, TOWED, DRIVEN).astype(object),
         "intersection_related_i": np.where(draws.uniform(rows) < 0.952, "Y", "N").astype(object),
-        "damage": np.array(DAMAGES, dtype=object)[_pick_by(draws, tow.astype(np.int64), DAMAGE_BY_TOW)],
-        "prim_contributory_cause": np.array(CAUSES, dtype=object)[_pick_by(draws, kind, CAUSE_BY_KIND)],
+        "damage": np.array(DAMAGES, dtype=object)[draws.pick_by(tow.astype(np.int64), DAMAGE_BY_TOW)],
+        "prim_contributory_cause": np.array(CAUSES, dtype=object)[draws.pick_by(kind, CAUSE_BY_KIND)],
         "num_units": _texts(units),
         "most_severe_injury": np.array(SEVERITIES, dtype=object)[severity],
         "injuries_total": _texts(parts.sum(axis=0), ".0"),
@@ -201,7 +201,7 @@ def _times(draws: Draws, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     weights = [YEARS[day.year] * MONTHS[day.month - 1] * WEEKDAYS[day.isoweekday() % 7] for day in days]
     day = draws.pick(np.array(weights), rows)
     weekday = np.array([d.isoweekday() % 7 for d in days])[day]
-    hour = _pick_by(draws, np.array(KIND_OF_DAY)[weekday], tuple(HOURS.values()))
+    hour = draws.pick_by(np.array(KIND_OF_DAY)[weekday], tuple(HOURS.values()))
     # Reported times are rounded: the full hour most, then fives.
     minute = draws.pick(np.array([1300 if m == 0 else 500 if m % 5 == 0 else 66 for m in range(60)]), rows)
     texts = np.empty(rows, dtype=object)
@@ -251,12 +251,3 @@ def _texts(numbers: np.ndarray, ending: str = "") -> np.ndarray:
     every = np.array([f"{n}{ending}" for n in range(int(numbers.max()) + 1)], dtype=object)
     texts: np.ndarray = every[numbers]
     return texts
-
-
-def _pick_by(draws: Draws, group: np.ndarray, weights: tuple[tuple[int, ...], ...]) -> np.ndarray:
-    """For each row an index drawn with the weights of the row's group."""
-    import numpy as np
-
-    every = np.stack([draws.pick(np.array(w), len(group)) for w in weights])
-    picked: np.ndarray = every[group, np.arange(len(group))]
-    return picked

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+GROUPS = {"sky": "weather", "why": "cause"}
+
 
 def scored(rows: int, anomalies: int = 0, start: str = "2024-01-01", days: int = 90) -> pd.DataFrame:
     """Records spread evenly over these days; anomalies are spread too."""
@@ -14,15 +16,18 @@ def scored(rows: int, anomalies: int = 0, start: str = "2024-01-01", days: int =
     score = np.where(odd, -0.01 - 0.0001 * np.arange(rows), 0.05 + 0.0001 * (np.arange(rows) % 700))
     return pd.DataFrame(
         {
-            "crash_date": pd.Series(at, dtype="datetime64[ns]"),
-            "weather_condition": np.where(np.arange(rows) % 4 == 0, "RAIN", "CLEAR").astype(object),
-            "prim_contributory_cause": np.full(rows, "UNABLE TO DETERMINE", dtype=object),
-            "crash_hour": at.hour.to_numpy(dtype=float),
-            "crash_day_of_week": (at.dayofweek.to_numpy(dtype=float) + 1) % 7 + 1,
+            "at": pd.Series(at, dtype="datetime64[ns]"),
+            "sky": np.where(np.arange(rows) % 4 == 0, "RAIN", "CLEAR").astype(object),
+            "why": np.full(rows, "UNABLE TO DETERMINE", dtype=object),
             "anomaly_score": score.astype(float),
             "anomaly_pred": np.where(odd, -1, 1),
         }
     )
+
+
+def trained(frame: pd.DataFrame, until: str) -> pd.DataFrame:
+    """The frame after a model that was trained on the months to this one."""
+    return frame.assign(in_training=frame["at"].dt.strftime("%Y-%m") <= until)
 
 
 CASES = {
@@ -34,6 +39,10 @@ CASES = {
     "no anomaly": scored(500),
     "only anomalies": scored(120, 120),
     "ordinary": scored(2000, 40, days=400),
-    "no date": scored(60, 3).assign(crash_date=pd.NaT),
+    "no date": scored(60, 3).assign(at=pd.Series(pd.NaT, index=range(60), dtype="datetime64[ns]")),
     "all equal": scored(60).assign(anomaly_score=0.0),
+    "trained on the first months": trained(scored(2000, 40, days=400), "2024-07"),
+    "trained on all": trained(scored(300, 5), "2024-12"),
+    "trained on none": trained(scored(300, 5), "2023-12"),
+    "no rows after training": trained(scored(0), "2024-12"),
 }

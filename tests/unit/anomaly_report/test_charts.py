@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 
 from mlops_assets.anomaly_report import canvas, charts
-from tests.unit.anomaly_report.scored import CASES, scored
+from tests.unit.anomaly_report.scored import CASES, GROUPS, scored, trained
 
 Draw = Callable[..., Figure]
 
@@ -69,8 +70,8 @@ def words(figure: Figure) -> str:
 
 @pytest.mark.parametrize("case", list(CASES))
 def test_every_chart_of_every_case_is_whole_and_1000_pixels_wide(case: str) -> None:
-    drawn = charts.all_charts(CASES[case])
-    assert list(drawn) == list(charts.TITLES)
+    drawn = charts.all_charts(CASES[case], GROUPS)
+    assert sorted(drawn) == sorted([*charts.TITLES, "by_weather", "by_cause"])
     for name, png in drawn.items():
         width, height = size(png)
         assert width == 1000, name
@@ -78,9 +79,50 @@ def test_every_chart_of_every_case_is_whole_and_1000_pixels_wide(case: str) -> N
 
 
 def test_charts_of_columns_that_are_not_there_are_left_out() -> None:
-    drawn = charts.all_charts(scored(10).drop(columns=["weather_condition"]))
+    drawn = charts.all_charts(scored(10).drop(columns=["sky"]), GROUPS)
     assert "by_weather" not in drawn
     assert "by_cause" in drawn
+
+
+def test_a_group_s_word_makes_a_name_for_a_file() -> None:
+    assert list(charts.named(scored(3), {"sky": "State of/../the Sky"})) == ["by_state_of_the_sky"]
+
+
+@pytest.mark.parametrize("groups", [{"sky": "hour"}, {"sky": "Main cause", "why": "main  cause"}])
+def test_two_charts_of_one_name_are_refused(groups: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="there is a chart by_"):
+        charts.all_charts(scored(3), groups)
+
+
+def shaded(figure: Figure) -> list[list[tuple[str, str]]]:
+    """First and last day of each shaded span, per axes."""
+    found = []
+    for axes in figure.axes:
+        spans = [patch for patch in axes.patches if to_hex(patch.get_facecolor()) == canvas.SHADE]
+        edges = [patch.get_window_extent().transformed(axes.transData.inverted()) for patch in spans]
+        found.append([(f"{num2date(edge.x0):%Y-%m-%d}", f"{num2date(edge.x1):%Y-%m-%d}") for edge in edges])
+    return found
+
+
+@pytest.mark.parametrize("chart", [charts.share_by_month, charts.trend_by_month])
+def test_months_that_the_model_was_trained_on_are_shaded(draw: Draw, chart: Callable[..., bytes]) -> None:
+    frame = scored(2000, 40, days=400)
+    figure = draw(chart, trained(frame, "2024-03"))
+    # A month is drawn round its first day, so its half before and after.
+    assert {tuple(spans) for spans in shaded(figure)} == {(("2023-12-17", "2024-03-16"),)}
+    assert words(figure).count("the model was trained on these months") == 1
+    parted = frame.assign(in_training=frame["at"].dt.month.isin([2, 4, 5]))
+    assert len(shaded(draw(chart, parted))[0]) == 2
+    for plain in (frame, trained(frame, "2023-12")):
+        assert {tuple(spans) for spans in shaded(draw(chart, plain))} == {()}
+        assert "trained" not in words(draw(chart, plain))
+
+
+@pytest.mark.parametrize("case", [name for name, frame in CASES.items() if len(frame)])
+def test_what_stands_below_a_title_stays_inside(case: str, draw: Draw) -> None:
+    for chart in (charts.share_by_month, charts.trend_by_month, charts.score_histogram, charts.by_hour):
+        figure = draw(chart, CASES[case])
+        assert max(text.get_window_extent().x1 for text in figure.texts) < canvas.WIDTH_PIXELS
 
 
 def test_the_histogram_colours_the_sides_and_counts_on_a_log_axis(draw: Draw) -> None:
@@ -113,9 +155,9 @@ def test_a_month_with_one_record_is_shown_when_there_is_no_other(draw: Draw) -> 
 
 
 def test_groups_say_rate_and_rows_and_colour_what_is_certain(draw: Draw) -> None:
-    frame = scored(1000).assign(weather_condition=["SNOW"] * 100 + ["CLEAR"] * 890 + ["FOG"] * 10)
+    frame = scored(1000).assign(sky=["SNOW"] * 100 + ["CLEAR"] * 890 + ["FOG"] * 10)
     frame["anomaly_pred"] = [-1] * 30 + [1] * 970
-    figure = draw(charts.by_group, frame, "weather_condition", "weather")
+    figure = draw(charts.by_group, frame, "sky", "weather")
     text = words(figure)
     assert text.index("SNOW") < text.index("CLEAR") < text.index("FOG")
     assert "30 %  (30 of 100)" in text
@@ -126,14 +168,15 @@ def test_groups_say_rate_and_rows_and_colour_what_is_certain(draw: Draw) -> None
 
 def test_more_groups_make_a_taller_chart() -> None:
     def height(groups: int) -> int:
-        frame = scored(1200).assign(weather_condition=[f"W{row % groups}" for row in range(1200)])
-        return size(charts.by_group(frame, "weather_condition", "weather"))[1]
+        frame = scored(1200).assign(sky=[f"W{row % groups}" for row in range(1200)])
+        return size(charts.by_group(frame, "sky", "weather"))[1]
 
     assert height(4) < height(8) < height(24)
 
 
 def test_empty_hours_are_hatched_and_anomalies_are_numbers(draw: Draw) -> None:
-    frame = scored(3).assign(crash_day_of_week=[1.0, 1.0, 4.0], crash_hour=[5.0, 5.0, 6.0], anomaly_pred=[-1, -1, 1])
+    at = pd.to_datetime(["2024-06-02T05:00", "2024-06-09T05:59", "2024-06-05T06:10"])
+    frame = scored(3).assign(at=at, anomaly_pred=[-1, -1, 1])
     axes = draw(charts.by_hour, frame).axes[0]
     written = {(text.get_position()): text.get_text() for text in axes.texts}
     # Sunday 5 o'clock, all days at 5, all hours on Sunday, all.
@@ -155,7 +198,7 @@ def test_reasons_are_written_whole_and_stay_inside(draw: Draw) -> None:
         assert box.x0 > 0
         assert box.x1 < canvas.WIDTH_PIXELS
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    lowest = frame.sort_values("anomaly_score")["crash_date"].iloc[0]
+    lowest = frame.sort_values("anomaly_score")["at"].iloc[0]
     assert labels[0] == f"1.  {lowest:%Y-%m-%d %H:%M}"
 
 
@@ -175,7 +218,7 @@ def test_full_lines_stay_inside(draw: Draw) -> None:
 
 
 def test_a_record_without_reasons_or_date_has_none(draw: Draw) -> None:
-    frame = scored(2, 1).assign(reasons=[np.nan, "hour 4 (1 % of accidents)"], crash_date=pd.NaT)
+    frame = scored(2, 1).assign(reasons=[np.nan, "hour 4 (1 % of accidents)"], at=pd.Series([pd.NaT] * 2))
     text = words(draw(charts.lowest_scores, frame))
     assert "hour 4 (1 % of accidents)" in text
     assert "no date" in text

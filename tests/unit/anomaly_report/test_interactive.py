@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.anomaly_report import interactive
-from tests.unit.anomaly_report.scored import CASES, scored
+from tests.unit.anomaly_report.scored import CASES, GROUPS, scored, trained
 
 EVIL = (
     "</script><script>alert(1)</script><img src='http://evil.test/x' onerror=alert(1)><a href='//evil.test'>&lt;b&gt;"
@@ -54,7 +54,7 @@ class Page(HTMLParser):
 
 
 def page(frame: pd.DataFrame, title: str = "Traffic anomalies") -> Page:
-    return Page(interactive.page(frame, title, FACTS))
+    return Page(interactive.page(frame, title, FACTS, GROUPS))
 
 
 @pytest.mark.parametrize("case", list(CASES))
@@ -73,12 +73,12 @@ def test_every_case_makes_a_page_that_loads_nothing(case: str) -> None:
 def test_every_chart_is_one_that_plotly_knows(case: str) -> None:
     from plotly.graph_objects import Figure
 
-    for name, chart in interactive.figures(CASES[case]).items():
+    for name, chart in interactive.figures(CASES[case], GROUPS).items():
         assert Figure(chart).data, name
 
 
 def test_the_library_is_in_the_page_once_and_only_its_scripts_may_run() -> None:
-    made = Page(whole := interactive.page(CASES["ordinary"], "t", FACTS))
+    made = Page(whole := interactive.page(CASES["ordinary"], "t", FACTS, GROUPS))
     runs = [text for kind, text in made.scripts if not kind]
     assert len(runs) == 2
     assert len(whole) < 5_500_000
@@ -97,18 +97,18 @@ def test_the_policy_comes_before_every_script() -> None:
 
 
 def test_values_are_text_wherever_they_are_shown() -> None:
-    frame = scored(120, 60).assign(weather_condition=EVIL, prim_contributory_cause=EVIL[::-1], reasons=EVIL)
-    made = Page(interactive.page(frame, EVIL, {EVIL: EVIL}))
-    plain = page(frame.assign(weather_condition="CLEAR", prim_contributory_cause="NONE", reasons="why"))
+    frame = scored(120, 60).assign(sky=EVIL, why=EVIL[::-1], reasons=EVIL)
+    made = Page(interactive.page(frame, EVIL, {EVIL: EVIL}, {"sky": EVIL}))
+    plain = Page(interactive.page(frame.assign(sky="CLEAR", reasons="why"), "t", FACTS, {"sky": "weather"}))
     # The same elements whatever the values are; they stand in the text as they came.
     assert [tag for tag, _ in made.tags if tag != "p"] == [tag for tag, _ in plain.tags if tag != "p"]
-    # The title twice, a fact's name and value, and a reason of each of the lowest.
-    assert made.text.count(EVIL) == 2 + 2 + 20
+    # The title twice, a fact's name and value, the head of a group, and a reason of each of the lowest.
+    assert made.text.count(EVIL) == 2 + 2 + 1 + 20
 
 
 def test_plotly_is_given_escaped_names() -> None:
     """Plotly reads some markup (bold, links) in labels and hover."""
-    charts = interactive.figures(scored(120, 6).assign(weather_condition=EVIL))
+    charts = interactive.figures(scored(120, 6).assign(sky=EVIL), GROUPS)
     shown = [charts["by_weather"]["data"][0]["text"][0], charts["by_weather"]["layout"]["yaxis"]["ticktext"][0]]
     for text in shown:
         assert "<" not in text
@@ -131,7 +131,7 @@ def test_title_and_facts_are_told() -> None:
 
 
 def test_the_charts_show_the_figures_of_the_frame() -> None:
-    frame = scored(2000, 40, "2024-01-01", days=60).assign(weather_condition=["SNOW"] * 500 + ["CLEAR"] * 1500)
+    frame = scored(2000, 40, "2024-01-01", days=60).assign(sky=["SNOW"] * 500 + ["CLEAR"] * 1500)
     charts = page(frame).charts
     bars = charts["score_histogram"]["data"][0]
     assert sum(bars["y"]) == 2000
@@ -149,7 +149,7 @@ def test_the_charts_show_the_figures_of_the_frame() -> None:
 
 def test_a_cell_without_records_and_a_month_without_enough_are_gaps() -> None:
     charts = interactive.figures(pd.concat([scored(60, 1, days=10), scored(2, 0, "2024-02-05", days=1),
-                                            scored(60, 1, "2024-03-01", days=10)]))  # fmt: skip
+                                            scored(60, 1, "2024-03-01", days=10)]), {})  # fmt: skip
     assert charts["share_by_month"]["data"][0]["y"][1] is None
     assert charts["share_by_month"]["data"][1]["y"] == [60, 2, 60]
     cells = charts["by_hour"]["data"][0]
@@ -164,3 +164,15 @@ def test_the_lowest_scores_have_their_reasons() -> None:
     text = page(frame).text
     assert text.count("hour 4 (1 % of accidents)") == 20
     assert f"{frame['anomaly_score'].min():.4f}" in text
+
+
+def test_months_that_the_model_was_trained_on_are_shaded_and_counted_apart() -> None:
+    made = page(trained(scored(2000, 40, days=400), "2024-03"))
+    for name in ("share_by_month", "trend_by_month"):
+        spans = [shape for shape in made.charts[name]["layout"]["shapes"] if shape["type"] == "rect"]
+        assert [(span["x0"], span["x1"]) for span in spans] == [("2023-12-17", "2024-03-16")]
+    assert made.text.count("Shaded: the model was trained on these months.") == 2
+    assert "after training" in made.text
+    unknown = page(scored(2000, 40, days=400))
+    assert not [shape for shape in unknown.charts["trend_by_month"]["layout"]["shapes"] if shape["type"] == "rect"]
+    assert "train" not in unknown.text

@@ -13,10 +13,12 @@ from mlops_assets.explanations.reference import Columns, Reference
 
 NUMERIC = ("vehicles", "crash_hour", "hour_sin")
 CATEGORICAL = ("alignment", "light")
+GROUPS = (("crash_hour", "hour_sin"),)
 WORDING = Wording(
     labels={"vehicles": "{} vehicle|{} vehicles", "crash_hour": "hour {}"},
     values={"light": {"DAYLIGHT": "day"}},
     records="accidents",
+    untold=("UNKNOWN",),
 )
 
 
@@ -35,7 +37,7 @@ def training(rows: int = 10_000) -> pd.DataFrame:
     )
 
 
-REFERENCE = Reference.of(training(), NUMERIC, CATEGORICAL)
+REFERENCE = Reference.of(training(), NUMERIC, CATEGORICAL, GROUPS)
 TYPICAL = {"vehicles": 2.0, "crash_hour": 17.0, "hour_sin": np.sin(17.0), "alignment": "STRAIGHT", "light": "DAYLIGHT"}
 
 
@@ -66,14 +68,17 @@ def texts(frame: Any, detector: Any = None, **options: Any) -> list[str]:
         ({"alignment": "CURVE, LEVEL"}, "alignment CURVE, LEVEL (5 % of accidents)"),
         ({"vehicles": 6.0}, "6 vehicles (0.1 % have 6 or more)"),
         ({"vehicles": 4.0}, "4 vehicles (0.1 % have 4 or more)"),
-        ({"vehicles": 1.0}, "1 vehicle (2.9 % have 1 or fewer)"),
+        ({"vehicles": 1.0}, "1 vehicle (2.9 % of accidents)"),
         ({"vehicles": 30.0}, "30 vehicles (never seen in training, where the highest is 6)"),
         ({"vehicles": 0.0}, "0 vehicles (never seen in training, where the lowest is 1)"),
-        ({"vehicles": np.nan}, "vehicles missing (never seen in training)"),
+        ({"vehicles": np.nan}, "vehicles not told (never seen in training)"),
         ({"crash_hour": 4.0, "hour_sin": np.sin(4.0)}, "hour 4 (1 % of accidents)"),
         ({"alignment": "UPSIDE  DOWN"}, "alignment UPSIDE DOWN (never seen in training)"),
+        ({"alignment": "UPSIDE\n\x00\ud800DOWN"}, "alignment UPSIDE DOWN (never seen in training)"),
         ({"light": "DARKNESS"}, "light DARKNESS (20 % of accidents)"),
-        ({"light": None}, "light missing (0.01 % of accidents)"),
+        ({"light": None}, "light not told (0.01 % of accidents)"),
+        ({"light": ""}, "light not told (0.01 % of accidents)"),
+        ({"light": "UNKNOWN"}, "light not told (never seen in training)"),
         ({}, NOTHING),
     ],
 )
@@ -113,6 +118,7 @@ def test_what_no_single_value_explains_is_a_combination_rarest_first() -> None:
     frame = records({"vehicles": 6.0, "alignment": "CURVE, LEVEL", "light": "DARKNESS"})
     found = explain(frame, both, REFERENCE, WORDING)[0]
     assert found.combined
+    assert len(found.words) == 1
     assert found.text == (
         "a combination of 6 vehicles (0.1 % have 6 or more), alignment CURVE, LEVEL (5 % of accidents) "
         "and light DARKNESS (20 % of accidents)"
@@ -129,8 +135,126 @@ def test_a_group_is_replaced_together() -> None:
     detector = Detector()
     explain(records({"crash_hour": 4.0, "hour_sin": np.sin(4.0)}), detector, REFERENCE)
     asked = detector.asked[0]
-    np.testing.assert_array_equal(asked["hour_sin"], np.sin(asked["crash_hour"]))
+    np.testing.assert_allclose(asked["hour_sin"], np.sin(asked["crash_hour"]), rtol=1e-6)
     assert asked["crash_hour"].tolist() == [4.0, 17.0, 17.0]
+
+
+def test_what_is_not_told_of_a_group_makes_nothing_odd() -> None:
+    """Months hold many days: the typical month on another day is the typical month."""
+    detector = Detector(hour_sin=5.0)
+    assert texts(records({"hour_sin": 0.5}), detector) == [NOTHING]
+    assert [len(columns["hour_sin"]) for columns in detector.asked] == [2]
+
+
+INJURIES = ("severity", "killed", "hurt", "total")
+
+
+def injured(*rows: tuple[str | None, float, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(INJURIES)).astype({"severity": object})
+
+
+def test_other_columns_of_a_group_are_told_beside_the_first_if_they_have_a_label() -> None:
+    rows = injured(*[("NONE", 0, 0, 0)] * 95, *[("FATAL", 1, 0, 1)] * 5)
+    reference = Reference.of(rows, INJURIES[1:], INJURIES[:1], [INJURIES])
+    wording = Wording(labels={"killed": "{} killed", "hurt": "{} hurt"}, untold=("UNKNOWN",))
+    asked: list[Columns] = []
+
+    def score(columns: Columns) -> np.ndarray:
+        asked.append(columns)
+        return -np.sum([columns[name] for name in INJURIES[1:]], axis=0) - (columns["severity"] != "NONE")
+
+    frame = injured(
+        ("FATAL", 2, 1, 3), ("NONE", 0, 1, 1), ("UNKNOWN", 1, 0, 1), ("NONE", np.nan, np.nan, np.nan), ("NONE", 0, 0, 9)
+    )
+    assert [found.text for found in explain(frame, score, reference, wording)] == [
+        "severity FATAL (5 % of records; 2 killed, 1 hurt)",
+        "1 hurt",
+        "severity not told (never seen in training; 1 killed)",
+        NOTHING,
+        NOTHING,
+    ]
+    replaced = pd.DataFrame(asked[0])[5:]
+    assert replaced.to_numpy().tolist() == [["NONE", 0.0, 0.0, 0.0]] * 4
+
+
+GAPS = ("weather", "light", "surface", "defect", "control", "alignment")
+
+
+def words_of(*rows: tuple[str | None, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(GAPS), dtype=object)
+
+
+USUAL = ("CLEAR", "DAY", "DRY", "NONE", "SIGNAL", "STRAIGHT")
+ALL_TOLD = words_of(*[USUAL] * 96, ("UNKNOWN", *USUAL[1:]), *[("CLEAR", "UNKNOWN", "UNKNOWN", *USUAL[3:])] * 3)
+
+
+def untold_words(columns: Columns) -> np.ndarray:
+    """As long as any word isn't told the record is odd: one by one, none would explain it."""
+    return -np.logical_or.reduce([np.isin(columns[name], np.array(["UNKNOWN", None])) for name in GAPS]).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (("UNKNOWN", *USUAL[1:]), "weather not told (1 % of records)"),
+        (("CLEAR", "UNKNOWN", None, *USUAL[3:]), "surface and light not told (never seen in training)"),
+        (("UNKNOWN", "UNKNOWN", "UNKNOWN", *USUAL[3:]), "weather, light and surface not told (at most 1 % of records)"),
+        (("UNKNOWN",) * 6, "defect, control, alignment, weather, light and 1 more not told (never seen in training)"),
+    ],
+)
+def test_gaps_are_one_reason_rarest_first(row: tuple[str | None, ...], text: str) -> None:
+    reference = Reference.of(ALL_TOLD, (), GAPS)
+    wording = Wording(untold=("UNKNOWN",))
+    assert explain(words_of(row), untold_words, reference, wording)[0].text == text
+
+
+def test_gaps_stand_beside_what_is_told_and_each_record_has_its_own() -> None:
+    reference = Reference.of(ALL_TOLD, (), GAPS)
+    frame = words_of(("UNKNOWN", "UNKNOWN", *USUAL[2:5], "CURVE"), USUAL, (*USUAL[:5], "UNKNOWN"))
+
+    def score(columns: Columns) -> np.ndarray:
+        return untold_words(columns) - 0.5 * (columns["alignment"] == "CURVE")
+
+    found = explain(frame, score, reference, Wording(untold=("UNKNOWN",)))
+    assert [each.words for each in found] == [
+        ("alignment CURVE (never seen in training)", "weather and light not told (at most 1 % of records)"),
+        (NOTHING,),
+        ("alignment not told (never seen in training)",),
+    ]
+    assert found[0].reasons[-1].value is None
+    assert found[0].reasons[0].count == 1
+
+
+def test_a_word_that_is_usually_not_told_is_typical() -> None:
+    reference = Reference.of({"defect": ["UNKNOWN"] * 9 + ["RUT"], "light": ["DAY"] * 10}, (), ("defect", "light"))
+    frame = {"defect": ["UNKNOWN"], "light": ["UNKNOWN"]}
+
+    def score(columns: Columns) -> np.ndarray:
+        return (columns["light"] == "DAY").astype(float)
+
+    found = explain(frame, score, reference, Wording(untold=("UNKNOWN",)))
+    assert found[0].words == ("light not told (never seen in training)",)
+
+
+def test_a_number_of_a_request_is_that_of_a_training_row() -> None:
+    """Model columns are float32, a request's numbers are not yet."""
+    reference = Reference.of({"x": np.array([0.1] * 50 + [0.7] * 3, dtype=np.float32)}, ["x"], [])
+    texts = [found.text for found in explain({"x": [0.1, 0.7]}, lambda columns: -columns["x"], reference)]
+    assert texts == [NOTHING, "x 0.7 (5.7 % have 0.7 or more)"]
+
+
+def test_a_handful_of_rows_is_told_as_how_many() -> None:
+    reference = Reference.of({"light": ["DAY"] * 49_998 + ["DUSK"] * 2}, (), ["light"])
+    found = explain({"light": ["DUSK"]}, lambda columns: columns["light"] == "DAY", reference, WORDING)[0]
+    assert found.text == "light DUSK (2 of 50,000 accidents)"
+
+
+def test_a_label_that_is_all_value_has_a_name_without_it() -> None:
+    reference = Reference.of({"day": ["MO"] * 5 + ["TU"]}, (), ["day"])
+    found = explain(
+        {"day": [None, "TU"]}, lambda columns: columns["day"] == "MO", reference, Wording(labels={"day": "{}"})
+    )
+    assert [each.words[0].split(" (")[0] for each in found] == ["day not told", "TU"]
 
 
 def test_rows_are_untouched_and_may_be_plain_lists_with_columns_of_no_concern() -> None:

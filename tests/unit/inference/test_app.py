@@ -195,7 +195,7 @@ def test_batch_answers_in_order_each_row_or_its_error(client: AsgiClient) -> Non
         7,
         {**HOME, "colour": "red"},
     ]
-    answer = client.post(f"{ROUTE}/batch", json={"listings": rows})
+    answer = client.post(f"{ROUTE}/batch", json={"records": rows})
     assert answer.status_code == 200, answer.text
     first, second, third, fourth, fifth = answer.json()["predictions"]
     assert first["price"] == 220.0
@@ -209,14 +209,14 @@ def test_batch_answers_in_order_each_row_or_its_error(client: AsgiClient) -> Non
 
 
 def test_batch_of_bad_rows_only_is_answered(client: AsgiClient) -> None:
-    answer = client.post(f"{ROUTE}/batch", json={"listings": [{}, {}]})
+    answer = client.post(f"{ROUTE}/batch", json={"records": [{}, {}]})
     assert answer.status_code == 200
     assert [set(row) for row in answer.json()["predictions"]] == [{"error"}, {"error"}]
 
 
 def test_large_batch_equals_single_answers(client: AsgiClient) -> None:
     padded = [{**HOME, "area": area, "town": "Old Town" + " " * 100} for area in (100, 200, 300, 400, 500)]
-    body = json.dumps({"listings": padded}, indent=200)
+    body = json.dumps({"records": padded}, indent=200)
     assert len(body) > 4096
     answer = client.post(f"{ROUTE}/batch", content=body, headers=JSON).json()["predictions"]
     alone = [client.post(ROUTE, json=row).json()["price"] for row in padded]
@@ -225,8 +225,8 @@ def test_large_batch_equals_single_answers(client: AsgiClient) -> None:
 
 @pytest.mark.parametrize(
     ("body", "where"),
-    [({"listings": []}, "listings"), ({"listings": [HOME] * 6}, "listings"), ({}, "listings"),
-     ({"listings": HOME}, "listings"), ({"listings": [HOME], "more": 1}, "more")],
+    [({"records": []}, "records"), ({"records": [HOME] * 6}, "records"), ({}, "records"),
+     ({"records": HOME}, "records"), ({"records": [HOME], "more": 1}, "more")],
 )  # fmt: skip
 def test_bad_batch_is_422(client: AsgiClient, body: dict[str, Any], where: str) -> None:
     answer = client.post(f"{ROUTE}/batch", json=body)
@@ -237,7 +237,7 @@ def test_bad_batch_is_422(client: AsgiClient, body: dict[str, Any], where: str) 
 def test_without_model_predictions_are_503_and_the_rest_works(client: AsgiClient, served: Served) -> None:
     served.current = None
     for answer in (
-        client.post(ROUTE, json=HOME), client.post(f"{ROUTE}/batch", json={"listings": [HOME]}),
+        client.post(ROUTE, json=HOME), client.post(f"{ROUTE}/batch", json={"records": [HOME]}),
         client.get("/api/get_towns"), client.get("/readyz"),
     ):  # fmt: skip
         assert answer.status_code == 503
@@ -260,7 +260,7 @@ def test_fault_is_500_with_an_id_and_nothing_else(
             raise NotFiniteError("secret detail")
 
     served.current = Serving(Broken(), "candidate")  # type: ignore[arg-type]
-    for path, body in ((ROUTE, HOME), (f"{ROUTE}/batch", {"listings": [HOME]})):
+    for path, body in ((ROUTE, HOME), (f"{ROUTE}/batch", {"records": [HOME]})):
         answer = client.post(path, json=body)
         assert answer.status_code == 500
         assert set(answer.json()) == {"detail", "fault_id"}

@@ -61,7 +61,7 @@ def test_failures_are_500_by_the_usual_way_and_end_by_themselves(
 ) -> None:
     assert drilled.post(ROUTE, json=HOME).status_code == 200
     scene.order(seconds=60, fail_share=1.0)
-    for path, body in ((ROUTE, HOME), (f"{ROUTE}/batch", {"listings": [HOME]})):
+    for path, body in ((ROUTE, HOME), (f"{ROUTE}/batch", {"records": [HOME]})):
         answer = drilled.post(path, json=body)
         assert answer.status_code == 500
         assert set(answer.json()) == {"detail", "fault_id"}

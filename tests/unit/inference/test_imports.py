@@ -24,6 +24,7 @@ def test_nothing_of_training_is_imported() -> None:
     load = (
         "from inference.functions import load_functions\n"
         "load_functions('mlops_assets.products.house_prices')\n"
+        "load_functions('mlops_assets.products.traffic_anomalies')\n"
         "import mlops_assets.storage.folders, psycopg2, onnxruntime\n"
     )
     found = imported_after(load + "\n".join(f"import inference.{module}" for module in modules))

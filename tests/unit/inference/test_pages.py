@@ -66,7 +66,7 @@ def test_without_a_page_the_root_leads_to_the_documentation(tmp_path: Path) -> N
 def test_form_tells_every_field(client: AsgiClient) -> None:
     form = client.get("/api/form").json()
     assert {k: v for k, v in form.items() if k != "fields"} == {
-        "title": "Tiny homes", "answer": "price", "route": "api/predict_price", "unit": "coins",
+        "title": "Tiny homes", "kind": "estimate", "answer": "price", "route": "api/predict_price", "unit": "coins",
     }  # fmt: skip
     assert form["fields"] == [
         {

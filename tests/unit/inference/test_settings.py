@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 import inference.settings
 from inference.settings import SERVING_FILE, ServingSettings
+from mlops_assets.installation.programs import product_programs
+from mlops_assets.settings import Settings
+from mlops_assets.training.catalogue import declared_products
 
 ENOUGH = {
     "PRODUCT": "homes",
@@ -76,3 +79,18 @@ def test_file_of_a_bento_is_enough_and_the_environment_wins(monkeypatch: pytest.
     assert ServingSettings().pinned == tmp_path / "release"
     give(monkeypatch, ROUTE="estimate")
     assert ServingSettings().route == "estimate"
+
+
+def test_a_service_is_told_what_its_product_declares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = set()
+    for product in declared_products():
+        for program in product_programs(Settings(home=tmp_path), product):
+            for name, value in program.environment.items():
+                monkeypatch.setenv(name, value)
+            settings, declared = ServingSettings(), product.serving
+            assert declared is not None
+            told = (settings.route, settings.answer, settings.batch_key, settings.batch_limit)
+            assert told == (declared.route, declared.answer, declared.batch_key, declared.batch_limit)
+            assert settings.detects == (product.task == "anomaly")
+            seen.add(product.name)
+    assert "house_prices" in seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from mlops_assets.explanations.reasons import Wording
 from mlops_assets.products import traffic_anomalies as ta
 from mlops_assets.products.traffic_cleaning import COUNTS, INJURY_PARTS, MAX_TEXT
-from tests.unit.products.traffic_records import GOOD, REQUEST, accept, cleaned_one, refusals, same
+from tests.unit.products.traffic_records import GOOD, REQUEST, accept, cleaned_one, raw, refusals, same
 
 
 def test_only_when_and_what_are_required() -> None:
@@ -171,6 +172,35 @@ def test_midnight_and_the_turn_of_the_year_are_near_to_their_neighbours() -> Non
 def test_the_weekend_is_saturday_and_sunday() -> None:
     days = [ta.features(vars(accept(crash_date=f"2023-07-{day}T10:00")))["weekend"] for day in range(23, 30)]
     assert days == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+def test_reasons_have_a_name_for_every_column_and_know_what_belongs_together() -> None:
+    columns = ta.features(vars(accept()))
+    grouped = [name for group in ta.TOLD_TOGETHER for name in group]
+    assert sorted(grouped) == sorted(set(grouped) & set(columns))
+    told = {*ta.NUMERIC, *ta.CATEGORICAL, *(group[0] for group in ta.TOLD_TOGETHER)}
+    assert set(Wording.model_validate(ta.WORDING).labels) == told
+    # What follows from the date is derived, so it is told by what it is derived from.
+    assert set(ta.CALENDAR) <= set(grouped)
+
+
+def test_weekdays_and_months_of_reasons_are_those_of_the_date() -> None:
+    for day in range(1, 366, 5):
+        when = datetime(2023, 1, 1) + timedelta(days=day)
+        columns = ta.features(vars(accept(crash_date=when.isoformat())))
+        for name, layout in (("crash_day_of_week", "%A"), ("crash_month", "%B")):
+            assert ta.WORDING["values"][name][f"{columns[name]:g}"] == f"{when:{layout}}"
+
+
+def test_severe_is_where_somebody_was_killed_or_incapacitated() -> None:
+    told = [("0", "0"), ("1", "0"), ("0", "2"), ("", ""), ("", "1"), ("3", "")]
+    rows = ta.clean(raw(*({"injuries_fatal": fatal, "injuries_incapacitating": other} for fatal, other in told))).rows
+    assert rows["injuries_fatal"].isna().sum() == 2
+    found = ta.severe(rows)
+    assert found.dtype == bool
+    assert found.tolist() == [False, True, True, False, True, True]
+    assert ta.severe(rows.iloc[[5, 0]]).tolist() == [True, False]
+    assert ta.severe(rows.head(0)).tolist() == []
 
 
 words = st.text(min_size=1, max_size=40).filter(lambda text: text.strip() != "")

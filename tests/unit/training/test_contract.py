@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 PRICE = Column(name="price", type="number", minimum=1, maximum=100)
 PLACE = Column(name="place", type="category")
 CLUB = Column(name="club", type="category", required=False)
+AT = Column(name="at", type="time")
+TODAY = date(2025, 3, 9)
 
 
 def contract(*columns: Column, **limits) -> Contract:
@@ -43,11 +46,12 @@ def frame(rows: int = 100, **columns) -> pd.DataFrame:
 def found(
     name: str, column: str | None = None, *, rows: pd.DataFrame | None = None, given: RawFacts | None = None,
     by: Contract | None = None, previous: pd.DataFrame | None = None, dropped: dict[str, int] | None = None,
+    today: date | None = None,
 ) -> Finding:  # fmt: skip
     rows = frame() if rows is None else rows
     dropped = dropped or {}
     given = given or facts(rows=len(rows) + sum(dropped.values()))
-    findings = check(given, Cleaned(rows, dropped=dropped), by or contract(), previous)
+    findings = check(given, Cleaned(rows, dropped=dropped), by or contract(), previous, today=today)
     (one,) = [f for f in findings if f.check == name and f.column == column]
     return one
 
@@ -177,6 +181,7 @@ def test_unseen_categories_against_the_version_before(new: int, passed: bool) ->
     rows = frame(place=["x"] * new + ["p1"] * (100 - new))
     finding = found("unseen", "place", rows=rows, previous=frame())
     assert (finding.passed, finding.severity, finding.value) == (passed, "error", new / 100)
+    assert finding.message.endswith(": x"), "what is new is named, within the limit too"
 
 
 def test_unseen_values_of_an_optional_category_only_warn() -> None:
@@ -200,10 +205,66 @@ def test_no_rows_at_all_block_and_break_nothing() -> None:
     import pandas as pd
 
     empty = frame(0).astype({"price": float, "place": object})
-    findings = check(facts(50), Cleaned(empty, dropped={"price_missing": 50}), contract(), frame())
+    empty["at"] = pd.Series(dtype=object)
+    by = contract(PRICE, PLACE, AT)
+    findings = check(facts(50), Cleaned(empty, dropped={"price_missing": 50}), by, frame())
     assert {f.check for f in blocking(findings)} == {"min_rows", "dropped_share"}
     nothing = check(raw_facts(pd.DataFrame(columns=["place", "price", "size"])), Cleaned(empty), contract())
     assert {f.check for f in blocking(nothing)} == {"min_rows"}
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "datetime64[s]", object])
+@pytest.mark.parametrize(
+    ("latest", "passed"),
+    [(datetime(2025, 3, 9, 23, 59, 59), True), (datetime(2025, 3, 10), False), (datetime(2026, 3, 9), False)],
+)
+def test_no_time_lies_after_the_day_of_the_check(latest: datetime, passed: bool, kind: str) -> None:
+    import pandas as pd
+
+    rows = pd.DataFrame({"at": pd.Series([datetime(2013, 3, 1), latest]).astype(kind)})
+    finding = found("future", "at", rows=rows, by=contract(AT), today=TODAY)
+    assert (finding.passed, finding.severity, finding.value) == (passed, "error", 0 if passed else 1)
+    assert (f"{latest:%Y-%m-%d %H:%M}" in finding.message) is not passed
+    assert found("type", "at", rows=rows, by=contract(AT)).passed
+
+
+def test_the_day_of_the_check_is_today_unless_it_is_given() -> None:
+    import pandas as pd
+
+    now = datetime.now()
+    for latest, passed in ((now - timedelta(days=2), True), (now + timedelta(days=2), False)):
+        rows = pd.DataFrame({"at": [now - timedelta(days=400), latest]})
+        assert found("future", "at", rows=rows, by=contract(AT)).passed is passed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["2025-03-08 12:00"] * 4,
+        [1741392000.0] * 4,
+        [date(2025, 3, 8)] * 4,
+        [datetime(2025, 3, 8, tzinfo=UTC)] * 4,
+        [True] * 4,
+    ],
+)
+def test_what_is_no_local_time_fails_the_type(wrong: list) -> None:
+    import pandas as pd
+
+    # In a column of its own, where pandas may find a type for it, and mixed with what is one.
+    for values in (pd.Series(wrong), pd.Series([*wrong, datetime(2025, 3, 8)], dtype=object)):
+        rows = pd.DataFrame({"at": values})
+        finding = found("type", "at", rows=rows, by=contract(AT))
+        assert (finding.passed, finding.severity, finding.value) == (False, "error", 4)
+        assert found("future", "at", rows=rows, by=contract(AT), today=TODAY).passed, "another check tells it"
+
+
+def test_a_null_among_times_is_one_to_the_check_of_nulls_only() -> None:
+    import pandas as pd
+
+    rows = pd.DataFrame({"at": [pd.Timestamp("2025-03-08"), pd.NaT]})
+    named = {f.check: f.passed for f in check(facts(2), Cleaned(rows), contract(AT), rows, today=TODAY)}
+    assert (named["nulls"], named["type"], named["future"]) == (False, True, True)
+    assert not {"minimum", "maximum", "values", "unseen"} & named.keys()
 
 
 def test_one_row_is_checked_like_many() -> None:

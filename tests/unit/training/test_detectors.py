@@ -41,6 +41,7 @@ def detected(table: pd.DataFrame) -> detecting.Detected:
         ({"task": "regression"}, "task regression"),
         ({"interval": {}}, "interval"),
         ({"detector": {"time": "kind"}}, "detector.time: kind is no time column"),
+        ({"serving": {"route": "score", "slot": 1}}, "serving.answer: a detector answers anomaly_score"),
         ({"features": {"numeric": ["size"], "optional": ["size"]}}, "features.optional"),
         ({"gates": [{"metric": "anomaly_rate", "maximum": 1, "segment": "kind"}]}, "no metrics by segment"),
     ],

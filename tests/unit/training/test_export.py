@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.training import columns, export, fit, released
-from mlops_assets.training.graph import _float32_below
+from mlops_assets.training.graph import float32_below
 from mlops_assets.training.spec import Product
 from tests.unit.training import made_data
 
@@ -111,7 +111,7 @@ def test_a_threshold_between_neighbouring_floats_decides_as_the_double_did() -> 
     right = np.nextafter(left, np.float32(2.0))
     threshold = (float(left) + float(right)) / 2 + 1e-9
     assert np.float32(threshold) == right  # rounding to nearest would send `right` left
-    rounded = _float32_below(np.array([threshold, np.inf]))
+    rounded = float32_below(np.array([threshold, np.inf]))
     assert float(left) <= rounded[0] < float(right)
     assert rounded[1] == np.inf
 

@@ -16,7 +16,7 @@ from mlops_assets.notifications.sender import Outcome
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database, DatasetVersion, DriftVerdict
-from tests.integration.notified import HandClock
+from tests.integration.notifications.notified import HandClock
 
 PRODUCT = "homes"
 ONE = "json://host/one"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,33 +16,8 @@ from mlops_assets.notifications.notifier import Notifier, follow
 from mlops_assets.notifications.sender import Outcome
 from mlops_assets.notifications.tables import CHANNEL, DELIVERY, NOTICE
 from mlops_assets.rollout.ledger import Ledger
-from mlops_assets.storage.database import Database
-from tests.integration.notified import HandClock
-from tests.integration.notifying import PRODUCT, Kept, Notifying, release, with_production
+from tests.integration.notifications.notifying import PRODUCT, Kept, Notifying, release
 from tests.unit.notifications.made_notice import made
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock(datetime.now(UTC))
-
-
-@pytest.fixture
-def kept() -> Kept:
-    return Kept()
-
-
-@pytest.fixture
-def notifying(database: Database, clock: HandClock, kept: Kept, tmp_path: Path) -> Iterator[Notifying]:
-    found = Notifying(database, clock, kept, tmp_path)
-    yield found
-    for notifier in found.made:
-        notifier.stop()
-
-
-@pytest.fixture
-def ledger(database: Database) -> Ledger:
-    return with_production(database)
 
 
 def test_a_channel_that_fails_holds_up_no_other_and_gets_all_as_one_when_it_is_back(

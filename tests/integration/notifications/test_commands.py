@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,39 +10,12 @@ from rich.console import Console
 
 from mlops_assets.notifications import commands, outbox
 from mlops_assets.notifications.channels import ChannelError
-from mlops_assets.notifications.links import Links
-from mlops_assets.notifications.message import Message
 from mlops_assets.notifications.notifier import Notifier
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.notified import HandClock, Mailbox, Webhook, mailbox, webhook
+from tests.integration.notifications.notified import TOKEN, HandClock, Mailbox, Webhook, mail_url, web_url
 from tests.servers import free_port
 from tests.unit.notifications.made_notice import made
-
-PASSWORD = "s3cr3tPassw0rd"
-TOKEN = "T0kenInThePath"
-LINKS = Links("http://127.0.0.1:8000", "http://127.0.0.1:3000")
-HELLO = Message("[homes] hello", "first\nhttp://a/b?c=1", "first<br/><b>second</b>", "warning")
-
-
-@pytest.fixture
-def web() -> Iterator[Webhook]:
-    with webhook() as found:
-        yield found
-
-
-@pytest.fixture
-def mail() -> Iterator[Mailbox]:
-    with mailbox(PASSWORD) as found:
-        yield found
-
-
-def web_url(web: Webhook) -> str:
-    return f"json://{web.place}/hooks/{TOKEN}"
-
-
-def mail_url(mail: Mailbox, password: str = PASSWORD) -> str:
-    return f"mailto://127.0.0.1:{mail.port}?user=kim&pass={password}&from=mlops@example.com&to=team@example.com"
 
 
 def test_the_test_command_tells_channel_by_channel(mail: Mailbox, web: Webhook, tmp_path: Path) -> None:

@@ -28,26 +28,12 @@ from mlops_assets.notifications.notifier import Notifier
 from mlops_assets.notifications.sender import Sender
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.notified import HandClock, Mailbox, Webhook, mailbox, webhook
+from tests.integration.notifications.notified import PASSWORD, TOKEN, HandClock, Mailbox, Webhook, mail_url, web_url
 from tests.servers import free_port, wait_until
 from tests.unit.notifications.made_notice import AT, made
 
-PASSWORD = "s3cr3tPassw0rd"
-TOKEN = "T0kenInThePath"
 LINKS = Links("http://127.0.0.1:8000", "http://127.0.0.1:3000")
 HELLO = Message("[homes] hello", "first\nhttp://a/b?c=1", "first<br/><b>second</b>", "warning")
-
-
-@pytest.fixture
-def web() -> Iterator[Webhook]:
-    with webhook() as found:
-        yield found
-
-
-@pytest.fixture
-def mail() -> Iterator[Mailbox]:
-    with mailbox(PASSWORD) as found:
-        yield found
 
 
 @pytest.fixture
@@ -55,14 +41,6 @@ def sender() -> Iterator[Sender]:
     made_one = Sender()
     yield made_one
     made_one.stop()
-
-
-def web_url(web: Webhook) -> str:
-    return f"json://{web.place}/hooks/{TOKEN}"
-
-
-def mail_url(mail: Mailbox, password: str = PASSWORD) -> str:
-    return f"mailto://127.0.0.1:{mail.port}?user=kim&pass={password}&from=mlops@example.com&to=team@example.com"
 
 
 def stored(database: Database) -> str:

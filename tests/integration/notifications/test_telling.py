@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -14,32 +12,8 @@ from mlops_assets.notifications.notice import Kind, Severity
 from mlops_assets.notifications.tables import METADATA, NOTICE
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.storage.database import Database
-from tests.integration.notified import HandClock
-from tests.integration.notifying import PRODUCT, Kept, Notifying, drifted, release, with_production
+from tests.integration.notifications.notifying import PRODUCT, Kept, Notifying, drifted, release, with_production
 from tests.unit.notifications.made_notice import made
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock(datetime.now(UTC))
-
-
-@pytest.fixture
-def kept() -> Kept:
-    return Kept()
-
-
-@pytest.fixture
-def notifying(database: Database, clock: HandClock, kept: Kept, tmp_path: Path) -> Iterator[Notifying]:
-    found = Notifying(database, clock, kept, tmp_path)
-    yield found
-    for notifier in found.made:
-        notifier.stop()
-
-
-@pytest.fixture
-def ledger(database: Database) -> Ledger:
-    return with_production(database)
 
 
 def test_decisions_are_told_with_reason_and_link(notifying: Notifying, ledger: Ledger, kept: Kept) -> None:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import pytest
-
 from mlops_assets.notifications import outbox
-from mlops_assets.notifications.links import Links
-from mlops_assets.notifications.message import Message
 from mlops_assets.notifications.notice import Kind
 from mlops_assets.notifications.probes import Probe, Probes
 from mlops_assets.storage.database import Database
-from tests.integration.notified import HandClock, Webhook, webhook
+from tests.integration.notifications.notified import HandClock, Webhook, webhook
 from tests.servers import free_port
-
-PASSWORD = "s3cr3tPassw0rd"
-TOKEN = "T0kenInThePath"
-LINKS = Links("http://127.0.0.1:8000", "http://127.0.0.1:3000")
-HELLO = Message("[homes] hello", "first\nhttp://a/b?c=1", "first<br/><b>second</b>", "warning")
-
-
-@pytest.fixture
-def web() -> Iterator[Webhook]:
-    with webhook() as found:
-        yield found
 
 
 def test_services_that_fall_silent_are_told_of_and_again_when_they_answer(database: Database, web: Webhook) -> None:

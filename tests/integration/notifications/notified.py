@@ -17,6 +17,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests.servers import free_port
 
+# Secrets in the addresses below, which must be shown nowhere.
+PASSWORD = "s3cr3tPassw0rd"
+TOKEN = "T0kenInThePath"
+
 
 class HandClock:
     """The time, moved by hand."""
@@ -121,3 +125,13 @@ def mailbox(password: str | None = None) -> Iterator[Mailbox]:
         yield box
     finally:
         server.stop()
+
+
+def web_url(web: Webhook) -> str:
+    """The server's address as a team would set it."""
+    return f"json://{web.place}/hooks/{TOKEN}"
+
+
+def mail_url(mail: Mailbox, password: str = PASSWORD) -> str:
+    """The same of a mail server."""
+    return f"mailto://127.0.0.1:{mail.port}?user=kim&pass={password}&from=mlops@example.com&to=team@example.com"
