@@ -12,13 +12,17 @@ from fastapi import FastAPI
 
 from mlops_assets.api import session
 from mlops_assets.api.auth import Authority
-from mlops_assets.api.drift import Watched, drift_routes
+from mlops_assets.api.drift import drift_routes
 from mlops_assets.api.drift_reports import ReportPolicy, report_routes
 from mlops_assets.api.edge import Edge
 from mlops_assets.api.health import health_routes
 from mlops_assets.api.pages import add_pages
 from mlops_assets.api.problems import add_problem_handlers
 from mlops_assets.api.rollouts import Subject, rollout_routes
+from mlops_assets.api.scores import score_routes
+from mlops_assets.api.scores_files import score_file_routes
+from mlops_assets.drift.daily import Watched
+from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -41,7 +45,7 @@ def create_app(
     app = FastAPI(
         title="mlops control API",
         version="1",
-        description=f"Rollouts, orders by hand and drift of the installation at {settings.host}:{settings.ports.api}.",
+        description=f"Rollouts, orders by hand, drift and scores at {settings.host}:{settings.ports.api}.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -49,14 +53,17 @@ def create_app(
     app.state.authority = Authority(token)
     shown = declared_subjects() if subjects is None else subjects
     if watched is None:
-        watched = declared_watched() if subjects is None else [Watched(s.name, s.title) for s in subjects]
+        watched = declared_watched() if subjects is None else [_unwatched(subject) for subject in subjects]
     products = {product.name: product for product in watched}
     ledger = ledger or Ledger(database)
     app.include_router(health_routes(database))
     app.include_router(session.router)
     app.include_router(rollout_routes({s.name: s for s in shown}, ledger))
     app.include_router(drift_routes(products, ledger, settings.dagster_url))
-    app.include_router(report_routes(products, ledger, Storage(settings.storage)))
+    storage = Storage(settings.storage)
+    app.include_router(report_routes(products, ledger, storage))
+    app.include_router(score_routes(database, settings.dagster_url))
+    app.include_router(score_file_routes(database, storage))
     add_pages(app)
     add_problem_handlers(app)
     app.add_middleware(Edge)
@@ -80,10 +87,14 @@ def declared_subjects() -> list[Subject]:
     ]
 
 
+def _unwatched(subject: Subject) -> Watched:
+    """A product whose columns nobody declared, for the drift pages."""
+    return Watched(subject.name, subject.title, owner="", policy=DriftPolicy(), monitored=tuple)
+
+
 def declared_watched() -> list[Watched]:
     """The same products for the drift pages, with their drift policies. Raises DeclarationError."""
     from mlops_assets.training import monitoring
     from mlops_assets.training.catalogue import declared_products
 
-    found = [monitoring.watched(product) for product in declared_products() if product.serving is not None]
-    return [Watched(one.name, one.title, one.policy, one.learns_from_labels) for one in found]
+    return [monitoring.watched(product) for product in declared_products() if product.serving is not None]

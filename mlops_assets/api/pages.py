@@ -20,7 +20,7 @@ PAGES = Path(__file__).resolve().parent / "pages"
 
 
 def add_pages(app: FastAPI) -> None:
-    """/rollouts, /drift, /docs, and the files they are made of."""
+    """/rollouts, /drift, /scores, /docs, and the files they are made of."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -34,6 +34,10 @@ def add_pages(app: FastAPI) -> None:
     @router.get("/drift")
     def drift() -> FileResponse:
         return FileResponse(PAGES / "drift.html")
+
+    @router.get("/scores")
+    def scores() -> FileResponse:
+        return FileResponse(PAGES / "scores.html")
 
     @router.get("/docs", dependencies=[Operator])
     def docs() -> FileResponse:

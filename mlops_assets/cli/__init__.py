@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mlops_assets.api.orchestrator import OrchestratorError
-from mlops_assets.cli import drift, notify, rollout
+from mlops_assets.cli import drift, notify, rollout, scores
 from mlops_assets.cli.options import ProductOption, product_of
 from mlops_assets.drift.daily import NothingServedError
 from mlops_assets.installation import commands
@@ -54,6 +54,7 @@ KNOWN_FAILURES = (
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(drift.app, name="drift")
+app.add_typer(scores.app, name="scores")
 app.add_typer(notify.app, name="notify")
 
 

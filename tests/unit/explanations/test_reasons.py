@@ -222,7 +222,7 @@ def test_gaps_stand_beside_what_is_told_and_each_record_has_its_own() -> None:
         ("alignment not told (never seen in training)",),
     ]
     assert found[0].reasons[-1].value is None
-    assert found[0].reasons[0].count == 1
+    assert found[0].reasons[-1].count == 1
 
 
 def test_a_word_that_is_usually_not_told_is_typical() -> None:

@@ -1,0 +1,124 @@
+"""`mlops scores …`: months of records that were scored, and what stands out in them.
+
+Add a command here that only reads. Keep out what is asked of the tables (`batch.store`) and scoring itself.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlops_assets.api.scores_records import products
+from mlops_assets.api.scores_views import rate
+from mlops_assets.batch import store
+from mlops_assets.batch.months import day_of, of_day
+from mlops_assets.batch.store import Mode
+from mlops_assets.settings import load
+from mlops_assets.storage.database import Database, ScoredMonth, ScoredRecord
+
+# From these shares of anomalies on a month is yellow, or red; the dashboards have the same.
+YELLOW, RED = 0.05, 0.10
+RIGHT = ("records", "anomalies", "rate", "release", "score")
+
+ModeOption = Annotated[Mode, typer.Option("--mode", help="By the production release, or by a forest fitted to all.")]
+
+app = typer.Typer(no_args_is_help=True, help="Months of records that were scored, and what stands out in them.")
+
+
+@app.command("status")
+def scores_status(
+    product: Annotated[str | None, typer.Argument(help="A product's name; without it, all that are scored.")] = None,
+    mode: ModeOption = store.PRODUCTION,
+) -> None:
+    """The scored months: records, anomalies, their rate, and which release scored them."""
+    settings = load()
+    show_months(Database.connect(settings.database), Console(), product, mode, settings.api_url)
+
+
+@app.command("show")
+def scores_show(
+    product: Annotated[str, typer.Argument(help="A product's name.")],
+    month: Annotated[str, typer.Argument(help="A month, YYYY-MM.")],
+    mode: ModeOption = store.PRODUCTION,
+) -> None:
+    """One month: its figures and its lowest scores with their reasons."""
+    show_month(Database.connect(load().database), Console(), product, month, mode)
+
+
+def show_months(database: Database, console: Console, product: str | None, mode: Mode, api_url: str) -> None:
+    """Print every month, newest first. Raises typer.BadParameter for a product without scored months."""
+    known = products(database)
+    if product is None and not known:
+        console.print("no month has been scored yet")
+    for name in known if product is None else [_known(product, known)]:
+        months = store.overview(database, name, mode)
+        console.print(f"[bold]{escape(name)}[/]: {len(months)} scored months, {mode}", highlight=False)
+        if months:
+            console.print(_months(months))
+        console.print(f"  [dim]{api_url}/scores/{escape(name)}/report[/]", highlight=False)
+
+
+def show_month(database: Database, console: Console, product: str, month: str, mode: Mode) -> None:
+    """Print one month. Raises typer.BadParameter for what isn't a month or wasn't scored."""
+    try:
+        day = day_of(month)
+    except ValueError:
+        raise typer.BadParameter(f"{month!r} is no month such as 2023-07", param_hint="MONTH") from None
+    _known(product, products(database))
+    found = store.one(database, product, day, mode)
+    if found is None:
+        raise typer.BadParameter(f"{product} has no scored month {month} in {mode}", param_hint="MONTH")
+    console.print(f"[bold]{escape(product)}[/] {month}, {mode}", highlight=False)
+    console.print(_months([found]))
+    lowest = store.lowest(database, product, mode, day)
+    if lowest:
+        console.print(_records(lowest))
+
+
+def _known(product: str, known: list[str]) -> str:
+    if product not in known:
+        raise typer.BadParameter(
+            f"no scored months of {product!r}; there are those of: {', '.join(known) or 'nobody'}",
+            param_hint="PRODUCT",
+        )
+    return product
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right" if name in RIGHT else "left", overflow="fold")
+    return table
+
+
+def _months(months: list[ScoredMonth]) -> Table:
+    table = _table("month", "records", "anomalies", "rate", "release", "in training")
+    for month in reversed(months):
+        table.add_row(
+            of_day(month.month),
+            f"{month.records:,}",
+            f"{month.anomalies:,}",
+            _rate(month),
+            "–" if month.release is None else str(month.release),
+            "yes" if month.in_training else "no",
+        )
+    return table
+
+
+def _rate(month: ScoredMonth) -> str:
+    share = rate(month)
+    if share is None:
+        return "–"
+    colour = "red" if share >= RED else "yellow" if share >= YELLOW else "green"
+    return f"[{colour}]{share:.2%}[/]"
+
+
+def _records(lowest: list[ScoredRecord]) -> Table:
+    table = _table("at", "score", "why")
+    for record in lowest:
+        table.add_row(f"{record.at:%Y-%m-%d %H:%M}", f"{record.score:.4f}", escape("; ".join(record.reasons)))
+    return table

@@ -1,0 +1,1 @@
+"""Grafana dashboards as code: their queries, panels and layout; the JSON that Grafana reads is made from them."""
