@@ -63,6 +63,7 @@ def scores_asset(product: Product, policy: BatchPolicy) -> dg.AssetsDefinition:
         from mlops_assets.batch import files, scoring, shown, store
         from mlops_assets.batch.figures import rate_gate
         from mlops_assets.batch.months import of_day
+        from mlops_assets.batch.scorer import ScoringError
         from mlops_assets.training.feature_set import FeatureSetError
 
         months = context.partition_keys
@@ -80,7 +81,7 @@ def scores_asset(product: Product, policy: BatchPolicy) -> dg.AssetsDefinition:
                     },
                     partition_key=of_day(done.month),
                 )
-        except (scoring.ScoringError, FeatureSetError) as error:
+        except (ScoringError, FeatureSetError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         gate = rate_gate(store.overview(database, product.name), policy.max_rate, policy.min_rows)
         context.log.info(gate.said)
@@ -101,7 +102,7 @@ def scores_asset(product: Product, policy: BatchPolicy) -> dg.AssetsDefinition:
     return scores
 
 
-def overview_asset(product: Product, policy: BatchPolicy) -> dg.AssetsDefinition:
+def overview_asset(product: Product) -> dg.AssetsDefinition:
     """All scored months at a glance, drawn anew by itself after months were scored."""
     stage = Stage(product.name, "scores_overview", OVERVIEW_SECONDS)
 
@@ -126,7 +127,7 @@ def overview_asset(product: Product, policy: BatchPolicy) -> dg.AssetsDefinition
         from mlops_assets.batch import overview, shown
 
         page = dg.MetadataValue.url(f"{settings.api_url}/scores/{product.name}/report")
-        done = overview.draw_overview(product, policy, database, storage, context.log.info)
+        done = overview.draw_overview(product, database, storage, context.log.info)
         if done is None:
             return dg.MaterializeResult(metadata={"said": "no month is scored yet", "page": page})
         context.log.info("logging charts and figures to MLflow")
@@ -169,13 +170,14 @@ def compatibility_asset(product: Product, policy: BatchPolicy, compatibility: Co
         tracking: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult:
         from mlops_assets.batch import compatibility as mode
-        from mlops_assets.batch import scoring, shown
+        from mlops_assets.batch import shown
+        from mlops_assets.batch.scorer import ScoringError
         from mlops_assets.training.feature_set import FeatureSetError
 
         run = (database, storage, context.run.run_id, context.log.info)
         try:
             done = mode.score_all(product, policy, compatibility, features, *run)
-        except (scoring.ScoringError, FeatureSetError) as error:
+        except (ScoringError, FeatureSetError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info(f"{done.anomalies:,} of {done.records:,} are anomalies; logging to MLflow")
         run_page = mode.track(product, compatibility, features, done, tracking, context)

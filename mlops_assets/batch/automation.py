@@ -50,7 +50,8 @@ def months_sensor(product: Product, policy: BatchPolicy, job: Any) -> dg.SensorD
         from datetime import UTC, datetime
 
         from mlops_assets.batch import months, store
-        from mlops_assets.batch.scoring import ScoringError, month_facts
+        from mlops_assets.batch.scorer import ScoringError
+        from mlops_assets.batch.scoring import month_facts
         from mlops_assets.rollout.ledger import Ledger
         from mlops_assets.storage.files import MissingFileError
         from mlops_assets.training.records import FeatureSet

@@ -17,7 +17,8 @@ from mlops_assets.batch.compared import Comparison
 from mlops_assets.batch.months import day_of
 from mlops_assets.batch.overview import Heard, Report
 from mlops_assets.batch.policy import BatchPolicy, Compatibility
-from mlops_assets.batch.scoring import Scored, Scorer
+from mlops_assets.batch.scorer import Scorer, ScoringError, production
+from mlops_assets.batch.scoring import Scored
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.training import detecting, feature_set
@@ -68,15 +69,15 @@ def score_all(
     """Fit, score, keep and draw. Raises ScoringError, FeatureSetError or StorageError."""
     facts = scoring.month_facts(product, features, storage)
     table = feature_set.read(product, features, storage)
-    rows = scoring.own_columns(table)
+    rows = feature_set.own_columns(table)
     heard(f"fitting {compatibility.trees} trees to {len(rows):,} records")
     scorer = fit(product, compatibility, rows)
     heard("scoring them")
     encoder = scorer.model.encoder
     scored = scoring.score(product, scorer, rows, rows[[*encoder.numeric, *encoder.categorical]])
-    counts = scoring.counted(product, policy, scored)
+    counts = scoring.counted(product, scored)
     odd = scoring.lowest(product, scored, scorer, policy.top)
-    whole = files.table_of(scored.rows, scored.score)
+    whole = files.table_of(scored.rows, scored.score).take(scored.order)
     written = files.write(storage, product.name, (store.COMPATIBILITY,), NAME, whole)
     months = [
         store.Month(
@@ -97,9 +98,7 @@ def score_all(
     ]
     store.replace(database, product.name, store.COMPATIBILITY, months)
     kept = store.overview(database, product.name, store.COMPATIBILITY)
-    frame = presented.frame(
-        product, kept, store.lowest(database, product.name, store.COMPATIBILITY), policy.groups, storage
-    )
+    frame = presented.frame(product, kept, store.lowest(database, product.name, store.COMPATIBILITY), storage)
     title = f"{product.title}: every record scored by a forest fitted to all of them"
     told = {"Data": f"V{features.dataset.version}", "Trees": f"{compatibility.trees}", "Seed": f"{compatibility.seed}"}
     found, sentence = _beside_production(product, scorer, scored, database, storage)
@@ -109,7 +108,7 @@ def score_all(
         anomalies=everything.anomalies,
         scores=everything.scores,
         lowest=tuple(sorted((one for those in odd.values() for one in those), key=lambda one: one.score)[: policy.top]),
-        report=overview.report(frame, title, told, policy, heard),
+        report=overview.report(frame, title, told, product, heard),
         graph=to_onnx(scorer.model),
         file=files.locate(storage, product.name, written.file),
         comparison=found,
@@ -122,7 +121,7 @@ def fit(product: Product, compatibility: Compatibility, rows: pd.DataFrame) -> S
     columns = Features(numeric=compatibility.numeric, categorical=compatibility.categorical)
     missing = [name for name in (*columns.numeric, *columns.categorical) if name not in rows]
     if missing:
-        raise scoring.ScoringError(f"compatibility: the records of {product.name} have no column {', '.join(missing)}")
+        raise ScoringError(f"compatibility: the records of {product.name} have no column {', '.join(missing)}")
     model = IsolationModel.fit(
         rows, columns.numeric, columns.categorical, trees=compatibility.trees, seed=compatibility.seed
     )
@@ -182,5 +181,5 @@ def _beside_production(
     found = compared.compare(
         scored.rows, scored.score, theirs.drop(columns=[SCORE, PREDICTION]), theirs[SCORE].to_numpy()
     )
-    production = scoring.production(product, database, storage)
-    return found, compared.difference(scorer.model, production.model, production.trained_until)
+    theirs_by = production(product, database, storage)
+    return found, compared.difference(scorer.model, theirs_by.model, theirs_by.trained_until)

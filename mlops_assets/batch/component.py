@@ -41,7 +41,7 @@ class BatchComponent(dg.Component):
         """Everything Dagster knows about the product's scores."""
         product, policy = self.product, self.policy
         job = score_job(product)
-        assets = [scores_asset(product, policy), overview_asset(product, policy)]
+        assets = [scores_asset(product, policy), overview_asset(product)]
         if policy.compatibility is not None:
             assets.append(compatibility_asset(product, policy, policy.compatibility))
         return dg.Definitions(assets=assets, jobs=[job], sensors=[months_sensor(product, policy, job)])

@@ -47,17 +47,24 @@ class Counts(NamedTuple):
     groups: dict[str, tuple[np.ndarray, list[str]]]
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, time: str, groups: Iterable[str], score: np.ndarray) -> Counts:
-        """From records with a column `time` (local) and the columns `groups`, and their scores [n]."""
+    def of(
+        cls, rows: pd.DataFrame, time: str, groups: Iterable[str], score: np.ndarray, order: np.ndarray | None = None
+    ) -> Counts:
+        """From records with a column `time` (local) and the columns `groups`, and their scores [n].
+
+        `order` [n] is the order in which they are counted, if it isn't that of the rows.
+        """
         import pandas as pd
 
+        kept = np.arange(len(rows)) if order is None else order
         at = rows[time].dt
         coded = {}
         for column in groups:
             codes, names = pd.factorize(rows[column])
             # A missing value's code is -1: the last name.
-            coded[column] = (codes % (len(names) + 1), [*map(str, names), MISSING])
-        return cls(np.asarray(score, dtype=float), (at.dayofweek * DAY + at.hour).to_numpy(), coded)
+            coded[column] = ((codes % (len(names) + 1))[kept], [*map(str, names), MISSING])
+        hours = (at.dayofweek * DAY + at.hour).to_numpy()
+        return cls(np.asarray(score, dtype=float)[kept], hours[kept], coded)
 
     def figures(self, part: slice) -> MonthFigures:
         """Of one part of the records."""

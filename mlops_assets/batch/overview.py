@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.batch import files, presented, store
-from mlops_assets.batch.policy import BatchPolicy
+from mlops_assets.batch.scoring import groups_of
 from mlops_assets.storage.database import Database, ScoredMonth
 from mlops_assets.storage.files import Storage
 from mlops_assets.training.spec import Product
@@ -31,7 +31,7 @@ Heard = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Figures:
-    """Of all scored records; `after_training` of months that no model was trained on, None without any."""
+    """Of all scored records; `…_after` of the months that no model was trained on."""
 
     records: int
     anomalies: int
@@ -75,15 +75,13 @@ class Overview:
     folder: str
 
 
-def draw_overview(
-    product: Product, policy: BatchPolicy, database: Database, storage: Storage, heard: Heard
-) -> Overview | None:
+def draw_overview(product: Product, database: Database, storage: Storage, heard: Heard) -> Overview | None:
     """Draw what production has scored, and keep the files; None when nothing is scored yet."""
     months = store.overview(database, product.name)
     if not months:
         return None
     heard(f"{len(months)} scored months: reading their records")
-    scored = presented.frame(product, months, store.lowest(database, product.name), policy.groups, storage, heard)
+    scored = presented.frame(product, months, store.lowest(database, product.name), storage, heard)
     told = figures(months)
     releases = tuple(sorted({month.release for month in months if month.release is not None}))
     facts = {
@@ -92,22 +90,23 @@ def draw_overview(
         "Months": f"{months[0].month:%Y-%m} to {months[-1].month:%Y-%m}",
         "Trained on": _trained(months),
     }
-    made = report(scored, f"{product.title}: scores", facts, policy, heard)
+    made = report(scored, f"{product.title}: scores", facts, product, heard)
     folder = storage.at(product.name, files.FOLDER, FOLDER)
     for name, content in made.contents().items():
         folder.write_bytes(name, content)
     return Overview(made, told, facts, releases, max(month.data_version for month in months), folder.url)
 
 
-def report(scored: pd.DataFrame, title: str, facts: Mapping[str, str], policy: BatchPolicy, heard: Heard) -> Report:
+def report(scored: pd.DataFrame, title: str, facts: Mapping[str, str], product: Product, heard: Heard) -> Report:
     """Charts, page and summary of scored records as `presented` has them."""
     from mlops_assets.anomaly_report import charts, interactive, summary
 
     heard(f"drawing {len(scored):,} records")
-    drawn = charts.all_charts(scored, policy.groups)
+    groups = groups_of(product)
+    drawn = charts.all_charts(scored, groups)
     heard(f"{len(drawn)} charts drawn; now the page")
-    page = interactive.page(scored, title, facts, policy.groups)
-    return Report(drawn, page, summary.as_markdown(scored, policy.groups))
+    page = interactive.page(scored, title, facts, groups)
+    return Report(drawn, page, summary.as_markdown(scored, groups))
 
 
 def figures(months: Sequence[ScoredMonth]) -> Figures:

@@ -30,13 +30,12 @@ class Compatibility(Spec):
 class BatchPolicy(Spec):
     """How a product's records are scored by month.
 
-    `groups` maps columns to the words that charts call them. The `top` lowest scores of each month are explained. A
-    month that no model was trained on, of at least `min_rows` records, may have `max_rate` anomalies.
+    The `top` lowest scores of each month are explained. A month that no model was trained on, of at least `min_rows`
+    records, may have `max_rate` anomalies.
     """
 
     product: Name
     first_month: str = Field(pattern=r"^(19|20|21)\d\d-(0[1-9]|1[0-2])$")
-    groups: dict[Name, str] = Field(default_factory=dict)
     top: int = Field(default=20, ge=1, le=200)
     max_rate: float = Field(default=0.10, gt=0, lt=1)
     min_rows: int = Field(default=200, ge=1)

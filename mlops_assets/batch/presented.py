@@ -5,14 +5,14 @@ Add here a column that charts need. Keep out charts and pages, and where scores 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlops_assets.batch import files
 from mlops_assets.batch.months import of_day
-from mlops_assets.batch.scoring import time_of
+from mlops_assets.batch.scoring import groups_of, time_of
 from mlops_assets.storage.database import ScoredMonth, ScoredRecord
 from mlops_assets.storage.files import Storage
 from mlops_assets.training.detecting import PREDICTION
@@ -29,7 +29,6 @@ def frame(
     product: Product,
     months: Sequence[ScoredMonth],
     lowest: Sequence[ScoredRecord],
-    groups: Mapping[str, str],
     storage: Storage,
     heard: Callable[[str], object] = lambda _: None,
 ) -> pd.DataFrame:
@@ -39,7 +38,7 @@ def frame(
     """
     import pandas as pd
 
-    columns = [time_of(product), SCORE, PREDICTION, *groups]
+    columns = [time_of(product), SCORE, PREDICTION, *groups_of(product)]
     # Months of a compatibility run share one file.
     distinct = list(dict.fromkeys((month.file, month.file_sha256) for month in months))
     parts = []

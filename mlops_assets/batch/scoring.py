@@ -1,16 +1,17 @@
 """Months of records scored by the production release: all in one pass, then kept month by month.
 
-Each month is a file and then a row: a kill in between leaves a file that the next run writes again. Files of earlier
-releases stay. Add a step here. Keep out figures (`figures`), files (`files`), rows (`store`) and Dagster (`assets`).
+Files come first and rows after them: a kill in between leaves files that the next run writes again. Files of earlier
+releases stay. Add a step here. Keep out what scores (`scorer`), figures (`figures`), files (`files`), rows (`store`)
+and Dagster (`assets`).
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,85 +20,36 @@ from mlops_assets.batch import files, store
 from mlops_assets.batch.figures import Counts
 from mlops_assets.batch.months import EMPTY, day_of
 from mlops_assets.batch.policy import BatchPolicy
-from mlops_assets.explanations.explainer import REASONS_FILE, Explainer
-from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.batch.scorer import Scorer, ScoringError, production
 from mlops_assets.storage.database import Database
-from mlops_assets.storage.files import Storage, StorageError
-from mlops_assets.storage.folders import fetch_folder
-from mlops_assets.training import feature_set, isolation_graph
+from mlops_assets.storage.files import Storage
+from mlops_assets.training import feature_set
 from mlops_assets.training.columns import records
-from mlops_assets.training.isolation import IsolationModel
 from mlops_assets.training.records import FeatureSet
-from mlops_assets.training.released import MODEL_FILE, RELEASE_FILE, ReleaseError, read_release
 from mlops_assets.training.spec import Product
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_REASONS = 3
+# Months whose rows are kept in one transaction, and files written at once.
+TOGETHER, WRITERS = 24, 2
 Heard = Callable[[str], object]
-
-
-class ScoringError(RuntimeError):
-    """Nothing can be scored as things are; the message says what to do."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scorer:
-    """A detector with what explains it; `release` is None for a forest that was never released.
-
-    `trained_until` is the newest month that it was trained on, None if that is all of them.
-    """
-
-    name: str
-    release: int | None
-    trained_until: str | None
-    model: IsolationModel
-    explainer: Explainer
-
-    def saw(self, month: str) -> bool:
-        """Whether it was trained on this month."""
-        return self.trained_until is None or month <= self.trained_until
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Records in the order of their months with their scores [n] and their model columns.
+    """Records with their model columns and their scores [n], in the order of the features.
 
-    `places` gives the part of each month that was asked for, an empty one too.
+    `order` [n] sorts them by month, and `places` gives the part of `order` of each month that was asked for, an empty
+    one too.
     """
 
     rows: pd.DataFrame
     columns: pd.DataFrame
     score: np.ndarray
+    order: np.ndarray
     places: dict[str, slice]
-
-
-def production(product: Product, database: Database, storage: Storage) -> Scorer:
-    """What is production now. Raises ScoringError when nothing is, or its files aren't whole."""
-    version = Ledger(database).state(product.name).production
-    if version is None:
-        raise ScoringError(f"{product.name} has no production release yet: train one first")
-    folder = storage.at(product.name, "releases", str(version))
-    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
-        local = Path(temporary) / "release"
-        try:
-            fetch_folder(folder, local, manifest=RELEASE_FILE)
-            manifest = read_release(local, shown=folder.url)
-            if "trained_until" not in manifest:
-                raise ReleaseError(f"{folder.locate(RELEASE_FILE)} doesn't tell until which month it was trained")
-            return Scorer(
-                name=f"release-{version}",
-                release=version,
-                trained_until=str(manifest["trained_until"]),
-                model=isolation_graph.from_onnx((local / MODEL_FILE).read_bytes()),
-                explainer=Explainer.model_validate_json((local / REASONS_FILE).read_bytes()),
-            )
-        except (StorageError, OSError, ValueError) as error:
-            raise ScoringError(
-                f"production's release {version} of {product.name} can't score: {error}; "
-                "restore its files, or promote another release"
-            ) from error
 
 
 def month_facts(product: Product, features: FeatureSet, storage: Storage) -> dict[str, Mapping[str, Any]]:
@@ -106,11 +58,6 @@ def month_facts(product: Product, features: FeatureSet, storage: Storage) -> dic
         raise ScoringError(f"the features of {product.name} don't tell their months: materialize them again")
     found: dict[str, Mapping[str, Any]] = storage.at(product.name, "features").read_json(features.months)
     return found
-
-
-def own_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """The canonical rows of a table of features, without the columns that were added."""
-    return table[[name for name in table.columns if "." not in str(name)]]
 
 
 def model_columns(product: Product, scorer: Scorer, table: pd.DataFrame) -> pd.DataFrame:
@@ -133,14 +80,17 @@ def score(
     month = rows[time_of(product)].to_numpy("datetime64[M]")
     names = tuple(np.unique(month).astype(str)) if months is None else tuple(sorted(set(months)))
     wanted = np.array(names, dtype="datetime64[M]")
+    chosen = np.isin(month, wanted)
+    if not chosen.all():
+        rows, columns, month = rows[chosen], columns[chosen], month[chosen]
+    # Sorted only after they are scored: texts that lie in memory as they were read are found much faster.
     order = np.argsort(month, kind="stable")
-    order = order[np.isin(month[order], wanted)]
-    rows, columns = (frame.iloc[order].reset_index(drop=True) for frame in (rows, columns))
     starts, ends = (np.searchsorted(month[order], wanted, side=side) for side in ("left", "right"))
     return Scored(
         rows=rows,
         columns=columns,
         score=scorer.model.score(columns) if len(columns) else np.zeros(0),
+        order=order,
         places={name: slice(int(a), int(b)) for name, a, b in zip(names, starts, ends, strict=True)},
     )
 
@@ -149,10 +99,10 @@ def lowest(product: Product, scored: Scored, scorer: Scorer, most: int) -> dict[
     """Each month's lowest scores with their reasons, which are asked for all at once."""
     import pandas as pd
 
-    chosen = {
-        month: part.start + np.argsort(scored.score[part], kind="stable")[:most]
-        for month, part in scored.places.items()
-    }
+    chosen = {}
+    for month, part in scored.places.items():
+        rows_of_month = scored.order[part]
+        chosen[month] = rows_of_month[np.argsort(scored.score[rows_of_month], kind="stable")[:most]]
     places = np.concatenate([np.zeros(0, dtype=np.int64), *chosen.values()])
     told = scorer.explainer.explain(
         scored.columns.iloc[places], lambda rows: scorer.model.score(pd.DataFrame(rows)), most=MOST_REASONS
@@ -189,51 +139,78 @@ def score_months(
     facts = month_facts(product, features, storage)
     table = feature_set.read(product, features, storage)
     heard(f"{len(months)} months by release {scorer.release}, trained until {scorer.trained_until}")
-    scored = score(product, scorer, own_columns(table), model_columns(product, scorer, table), months)
-    counts = counted(product, policy, scored)
+    scored = score(product, scorer, feature_set.own_columns(table), model_columns(product, scorer, table), months)
+    counts = counted(product, scored)
     odd = lowest(product, scored, scorer, policy.top)
-    whole = files.table_of(scored.rows, scored.score)
-    heard(f"{len(scored.rows):,} records scored, {int((scored.score < 0).sum()):,} are anomalies; keeping them")
-    for month, part in scored.places.items():
-        rows = part.stop - part.start
-        known = facts.get(month, {"rows": 0, "sha256": EMPTY})
-        if known["rows"] != rows:
-            raise ScoringError(
-                f"{month} has {rows:,} records and its facts tell of {known['rows']:,}: they don't match"
+    heard(f"{len(scored.score):,} records scored, {int((scored.score < 0).sum()):,} are anomalies; keeping them")
+    for written in _in_chunks(_written(product, scorer, scored, storage)):
+        kept = [
+            store.Month(
+                product=product.name,
+                mode=store.PRODUCTION,
+                month=day_of(month),
+                release=scorer.release,
+                data_version=features.dataset.version,
+                rows_sha256=_hash_of(month, facts, scored.places[month]),
+                in_training=scorer.saw(month),
+                figures=counts.figures(scored.places[month]),
+                file=file,
+                file_sha256=sha256,
+                lowest=odd[month],
+                run_id=run_id,
             )
-        written = files.write(
-            storage, product.name, (store.PRODUCTION, month), scorer.name, whole.slice(part.start, rows)
-        )
-        kept = store.Month(
-            product=product.name,
-            mode=store.PRODUCTION,
-            month=day_of(month),
-            release=scorer.release,
-            data_version=features.dataset.version,
-            rows_sha256=str(known["sha256"]),
-            in_training=scorer.saw(month),
-            figures=counts.figures(part),
-            file=written.file,
-            file_sha256=written.sha256,
-            lowest=odd[month],
-            run_id=run_id,
-        )
+            for month, (file, sha256) in written
+        ]
         store.save(database, kept)
-        yield kept
+        yield from kept
 
 
-def counted(product: Product, policy: BatchPolicy, scored: Scored) -> Counts:
-    """The records, ready to be counted by month. Raises ScoringError naming groups that the records don't have."""
-    missing = [name for name in policy.groups if name not in scored.rows.columns]
-    if missing:
-        raise ScoringError(f"groups: the records of {product.name} have no column {', '.join(missing)}")
-    return Counts.of(scored.rows, time_of(product), policy.groups, scored.score)
+def _written(product: Product, scorer: Scorer, scored: Scored, storage: Storage) -> Iterator[tuple[str, files.Written]]:
+    """Each month's file as it is written, oldest first; others are written meanwhile."""
+    whole = files.table_of(scored.rows, scored.score).take(scored.order)
+
+    def write(month: str) -> files.Written:
+        part = scored.places[month]
+        records = whole.slice(part.start, part.stop - part.start)
+        return files.write(storage, product.name, (store.PRODUCTION, month), scorer.name, records)
+
+    pool = ThreadPoolExecutor(WRITERS, "scores")
+    try:
+        yield from zip(scored.places, pool.map(write, scored.places), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_chunks(written: Iterator[tuple[str, files.Written]]) -> Iterator[list[tuple[str, files.Written]]]:
+    while chunk := list(islice(written, TOGETHER)):
+        yield chunk
+
+
+def _hash_of(month: str, facts: Mapping[str, Mapping[str, Any]], part: slice) -> str:
+    known = facts.get(month, {"rows": 0, "sha256": EMPTY})
+    if known["rows"] != part.stop - part.start:
+        raise ScoringError(
+            f"{month} has {part.stop - part.start:,} records, and the features' facts tell of {known['rows']:,}: "
+            "materialize the features again"
+        )
+    return str(known["sha256"])
+
+
+def counted(product: Product, scored: Scored) -> Counts:
+    """The records, ready to be counted by month."""
+    return Counts.of(scored.rows, time_of(product), groups_of(product), scored.score, scored.order)
 
 
 def time_of(product: Product) -> str:
     """The column that says when a record was."""
     assert product.detector is not None
     return product.detector.time
+
+
+def groups_of(product: Product) -> Mapping[str, str]:
+    """The columns that records are counted by, and what charts call them."""
+    assert product.detector is not None
+    return product.detector.groups
 
 
 def _as_json(record: Mapping[str, Any]) -> dict[str, Any]:

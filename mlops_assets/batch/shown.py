@@ -59,7 +59,8 @@ def comparison_table(found: Comparison) -> str:
         "rank correlation of the scores (Spearman)": ranks,
         "the oddest 1 %: in both of all that are in either": percent(found.top_overlap),
     }
-    return "\n".join(["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows.items())])
+    # Figures first: Dagster cuts off what is too wide.
+    return "\n".join(["| | |", "|---:|---|", *(f"| {value} | {name} |" for name, value in rows.items())])
 
 
 def inline(image: bytes) -> str:

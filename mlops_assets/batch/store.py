@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Table, delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Table, delete, select, tuple_
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
 from mlops_assets.batch.figures import MonthFigures
@@ -22,6 +22,18 @@ from mlops_assets.storage.database import NOW, Database, ScoredMonth, ScoredReco
 Mode = Literal["production", "compatibility"]
 PRODUCTION: Mode = "production"
 COMPATIBILITY: Mode = "compatibility"
+KEY = ("product", "mode", "month")
+# The tables rather than their classes: the same statements, without the classes' book-keeping.
+_MONTHS, _RECORDS = cast("Table", ScoredMonth.__table__), cast("Table", ScoredRecord.__table__)
+
+
+def _upsert() -> Insert:
+    statement = insert(_MONTHS)
+    given = {name: column for name, column in statement.excluded.items() if name not in KEY}
+    return statement.on_conflict_do_update(index_elements=KEY, set_=given | {"scored_at": NOW})
+
+
+_UPSERT = _upsert()
 
 
 @dataclass(frozen=True)
@@ -63,10 +75,10 @@ class Kept:
     scored_at: datetime
 
 
-def save(database: Database, month: Month) -> None:
-    """Keep a month in place of what was kept of it, its lowest records too, in one transaction."""
+def save(database: Database, months: Sequence[Month]) -> None:
+    """Keep months in place of what was kept of them, their lowest records too, in one transaction."""
     with database.session() as session, session.begin():
-        _put(session, month)
+        _put(session, months)
 
 
 def replace(database: Database, product: str, mode: Mode, months: Sequence[Month]) -> None:
@@ -74,8 +86,7 @@ def replace(database: Database, product: str, mode: Mode, months: Sequence[Month
     left = (ScoredMonth.product == product) & (ScoredMonth.mode == mode)
     with database.session() as session, session.begin():
         session.execute(delete(ScoredMonth).where(left, ScoredMonth.month.not_in([one.month for one in months])))
-        for one in months:
-            _put(session, one)
+        _put(session, months)
 
 
 def kept(database: Database, product: str) -> dict[str, Kept]:
@@ -111,27 +122,33 @@ def lowest(
         return list(session.scalars(found.order_by(table.score, table.month, table.place).limit(limit)))
 
 
-def _put(session: Session, month: Month) -> None:
-    key = {"product": month.product, "mode": month.mode, "month": month.month}
-    row: dict[str, Any] = {
-        "release": month.release,
-        "data_version": month.data_version,
-        "rows_sha256": month.rows_sha256,
-        "in_training": month.in_training,
-        **vars(month.figures),
-        "file": month.file,
-        "file_sha256": month.file_sha256,
-        "run_id": month.run_id,
-    }
+def _put(session: Session, months: Sequence[Month]) -> None:
+    # Two that keep the same months wait for each other here, and in the same order.
+    ordered = sorted(months, key=_key)
+    if not ordered:
+        return
+    session.execute(_UPSERT, [_row(month) for month in ordered])
+    keys = [_key(month) for month in ordered]
+    session.execute(
+        delete(ScoredRecord).where(tuple_(ScoredRecord.product, ScoredRecord.mode, ScoredRecord.month).in_(keys))
+    )
+    records = [
+        dict(zip(KEY, _key(month), strict=True)) | {"place": place} | _without_nul(vars(one))
+        for month in ordered
+        for place, one in enumerate(month.lowest, 1)
+    ]
+    if records:
+        session.execute(insert(_RECORDS), records)
+
+
+def _key(month: Month) -> tuple[str, Mode, date]:
+    return month.product, month.mode, month.month
+
+
+def _row(month: Month) -> dict[str, Any]:
+    row = vars(month) | vars(month.figures)
     row["groups"] = _without_nul(row["groups"])
-    statement = insert(ScoredMonth).values(**key, **row)
-    # First of all: whoever scores the same month at the same time waits here.
-    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_={**row, "scored_at": NOW}))
-    session.execute(delete(ScoredRecord).filter_by(**key))
-    if month.lowest:
-        records = [{**key, "place": place, **_without_nul(vars(one))} for place, one in enumerate(month.lowest, 1)]
-        # The table rather than the class: the same statement, without the class's book-keeping.
-        session.execute(insert(cast("Table", ScoredRecord.__table__)), records)
+    return {name: value for name, value in row.items() if name not in ("figures", "lowest")}
 
 
 def _without_nul(value: Any) -> Any:

@@ -50,13 +50,15 @@ def scores_show(
 
 
 def show_months(database: Database, console: Console, product: str | None, mode: Mode, api_url: str) -> None:
-    """Print every month, newest first. Raises typer.BadParameter for a product without scored months."""
+    """Print every month with records, newest first. Raises typer.BadParameter for a product without scored months."""
     known = products(database)
     if product is None and not known:
         console.print("no month has been scored yet")
     for name in known if product is None else [_known(product, known)]:
-        months = store.overview(database, name, mode)
-        console.print(f"[bold]{escape(name)}[/]: {len(months)} scored months, {mode}", highlight=False)
+        every = store.overview(database, name, mode)
+        months = [month for month in every if month.records]
+        without = f", {len(every) - len(months)} more without records" if len(every) > len(months) else ""
+        console.print(f"[bold]{escape(name)}[/]: {len(months)} scored months{without}, {mode}", highlight=False)
         if months:
             console.print(_months(months))
         console.print(f"  [dim]{api_url}/scores/{escape(name)}/report[/]", highlight=False)

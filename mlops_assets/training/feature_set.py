@@ -79,7 +79,7 @@ def write(product: Product, dataset: DataVersion, table: pd.DataFrame, storage: 
         month = months.months_of(table, product.detector.time)
         until = str(month[~table[HOLDOUT].to_numpy()].max())
         listed = f"{name}.months.json"
-        folder.write_json(listed, months.fingerprints(table[_own(table)], month))
+        folder.write_json(listed, months.fingerprints(own_columns(table), month))
     held = int(table[HOLDOUT].sum())
     return FeatureSet(
         dataset=dataset,
@@ -103,9 +103,14 @@ def read(product: Product, record: FeatureSet, storage: Storage) -> pd.DataFrame
     return pd.read_parquet(io.BytesIO(content))
 
 
+def own_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The cleaned rows of the table, without the added columns."""
+    return table[[name for name in table.columns if "." not in str(name)]]
+
+
 def side(table: pd.DataFrame, *, holdout: bool) -> pd.DataFrame:
     """The cleaned rows of one side of the split, without the added columns."""
-    return table.loc[table[HOLDOUT] == holdout, _own(table)].reset_index(drop=True)
+    return own_columns(table)[table[HOLDOUT] == holdout].reset_index(drop=True)
 
 
 def model_columns(table: pd.DataFrame, *, holdout: bool | None = None) -> pd.DataFrame:
@@ -136,11 +141,6 @@ def training_set(product: Product, table: pd.DataFrame) -> TrainingSet:
         task=product.task,
         scale=scale,
     )
-
-
-def _own(table: pd.DataFrame) -> list[str]:
-    """The columns of the cleaned rows, without the added ones."""
-    return [c for c in table.columns if "." not in str(c)]
 
 
 def _of(rows: pd.DataFrame, view: str) -> list[str]:

@@ -58,9 +58,7 @@ class Scores:
         """Metrics of the graph that will serve, read back into a forest that scores many rows at once."""
         holdout = feature_set.side(self.table, holdout=True)
         served = isolation_graph.from_onnx(self.graph)
-        return evaluate_detector(
-            served, self.product, self.functions, holdout, self.frame, twins=self.model.twins
-        )
+        return evaluate_detector(served, self.product, self.functions, holdout, self.frame, twins=self.model.twins)
 
     def of_release(self, directory: Path, shown: str) -> dict[str, float]:
         """Metrics of a release on the same rows. Raises ReleaseError naming `shown`."""

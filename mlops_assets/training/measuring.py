@@ -91,7 +91,8 @@ def measure(
 def load_model(product: Product, trained: TrainedModel, storage: Storage) -> tuple[Any, bytes]:
     """The fitted model and its graph, each checked against its hash before it is opened.
 
-    A `fit.Model` or a `detecting.Detected`. The pickle is this platform's own, is only read by training, and only once its hash is right.
+    The model is a `fit.Model` or a `detecting.Detected`. The pickle is this platform's own, is only read by training,
+    and only once its hash is right.
     """
     import joblib
 

@@ -302,6 +302,9 @@ class Product(Spec):
         if self.detector is None:
             return self
         times = [column.name for column in self.contract.columns if column.type == "time"]
+        unknown = sorted(self.detector.groups.keys() - {column.name for column in self.contract.columns})
+        if unknown:
+            raise ValueError(f"detector.groups: no column of the contract: {', '.join(unknown)}")
         if self.detector.time not in times:
             raise ValueError(f"detector.time: {self.detector.time} is no time column of the contract")
         if self.serving is not None and self.serving.answer != SCORE:

@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.batch import compatibility, files, scoring, store
+from mlops_assets.batch import compatibility, files, scorer, scoring, store
 from mlops_assets.batch.months import between
 from mlops_assets.batch.policy import BatchPolicy, Compatibility
 from mlops_assets.products import traffic_anomalies
@@ -34,7 +34,7 @@ from mlops_assets.storage.database import Database
 from mlops_assets.training import feature_set
 from mlops_assets.training.records import FeatureSet
 from mlops_assets.training.spec import Detector
-from tests.integration.scored_accidents import GROUPS, NAME, Accidents, accidents_in
+from tests.integration.scored_accidents import NAME, Accidents, accidents_in
 from tests.servers import running_postgres
 
 FILE = "traffic_accidents.csv.gz"
@@ -43,15 +43,15 @@ SAMPLE_ROWS, SAMPLE_SEED = 209_306, 42
 REFERENCE = {"anomalies": 203, "lowest": -0.0568, "highest": 0.1639, "mean": 0.1105}
 TREES = Detector.model_fields["trees"].default
 MODE = Compatibility(numeric=traffic_anomalies.NUMERIC, categorical=traffic_anomalies.CATEGORICAL)
-POLICY = BatchPolicy(product=NAME, first_month="2013-01", groups=GROUPS, compatibility=MODE)
+POLICY = BatchPolicy(product=NAME, first_month="2013-01", compatibility=MODE)
 
 
 def single(accidents: Accidents, features: FeatureSet) -> int:
     """One pass: load, score all, write one file; anomalies."""
-    scorer = scoring.production(accidents.product, accidents.database, accidents.storage)
+    release = scorer.production(accidents.product, accidents.database, accidents.storage)
     table = feature_set.read(accidents.product, features, accidents.storage)
-    score = scorer.model.score(feature_set.model_columns(table))
-    whole = files.table_of(scoring.own_columns(table), score)
+    score = release.model.score(feature_set.model_columns(table))
+    whole = files.table_of(feature_set.own_columns(table), score)
     files.write(accidents.storage, NAME, ("single",), "all", whole)
     return int((score < 0).sum())
 
@@ -63,7 +63,7 @@ def by_month(accidents: Accidents, features: FeatureSet, months: tuple[str, ...]
 
 
 def backfill(accidents: Accidents, months: tuple[str, ...]) -> int:
-    """The same in one run of Dagster; anomalies."""
+    """The same in one run of Dagster, its creation with an event for each month included; anomalies."""
     assert accidents.score(months[0], months[-1]).success
     return sum(month.anomalies for month in store.overview(accidents.database, NAME))
 
@@ -103,8 +103,8 @@ def speed(accidents: Accidents, features: FeatureSet, rounds: int) -> dict[str, 
 def compatible(accidents: Accidents, features: FeatureSet) -> dict[str, float]:
     """The compatibility mode's figures, as the reference tells them."""
     rows = scoring.own_columns(feature_set.read(accidents.product, features, accidents.storage))
-    scorer = compatibility.fit(accidents.product, MODE, rows)
-    score = scoring.score(accidents.product, scorer, rows, rows).score
+    fitted = compatibility.fit(accidents.product, MODE, rows)
+    score = scoring.score(accidents.product, fitted, rows, rows).score
     found = {"lowest": score.min(), "highest": score.max(), "mean": score.mean()}
     return {"anomalies": int((score < 0).sum()), **{name: round(float(value), 4) for name, value in found.items()}}
 

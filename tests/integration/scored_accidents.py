@@ -36,7 +36,6 @@ POLICY = BatchPolicy.model_validate(
     {
         "product": NAME,
         "first_month": "2013-01",
-        "groups": GROUPS,
         "top": 5,
         "min_rows": 30,
         "compatibility": {
@@ -63,7 +62,7 @@ def product() -> Product:
                 "columns": [{"name": "crash_date", "type": "time"}],
             },
             "features": {"numeric": NUMERIC, "categorical": traffic_anomalies.CATEGORICAL},
-            "detector": {"time": "crash_date", "trees": 20},
+            "detector": {"time": "crash_date", "trees": 20, "groups": GROUPS},
             "gates": [],
         }
     )

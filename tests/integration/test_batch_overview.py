@@ -19,7 +19,7 @@ from mlops_assets.products import traffic_anomalies
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.training.released import OnnxModel
-from tests.integration.scored_accidents import GROUPS, NAME, Accidents, accidents_in, moved, raw
+from tests.integration.scored_accidents import NAME, Accidents, accidents_in, moved, raw
 
 CHARTS = {"score_histogram", "share_by_month", "trend_by_month", "by_weather", "by_cause", "by_hour", "lowest_scores"}
 
@@ -77,7 +77,7 @@ def test_all_scored_months_are_drawn_kept_and_tracked(accidents: Accidents) -> N
 def test_reasons_stand_beside_the_records_that_they_are_of(accidents: Accidents) -> None:
     accidents.score("2024-01", "2024-12")
     months, lowest = store.overview(accidents.database, NAME), store.lowest(accidents.database, NAME)
-    frame = presented.frame(accidents.product, months, lowest, GROUPS, accidents.storage)
+    frame = presented.frame(accidents.product, months, lowest, accidents.storage)
     told = frame[frame["reasons"].notna()]
     assert len(told) == len(lowest) == 12 * 5
     expected = {(low.at, low.score, "; ".join(low.reasons)) for low in lowest}
@@ -145,7 +145,7 @@ def test_compatibility_is_shown_beside_production_and_replaces_itself(accidents:
     accidents.score("2024-01", "2024-12")
     shown = accidents.make("compatibility_scores")
     scored = sum(month.records for month in store.overview(accidents.database, NAME))
-    assert f"| records that both scored | {scored:,} |" in shown["beside_production"]
+    assert f"| {scored:,} | records that both scored |" in shown["beside_production"]
     assert "hour_sin" in shown["difference"]
     assert "trained on records to 2024-06 only" in shown["difference"]
     before = store.overview(accidents.database, NAME, store.COMPATIBILITY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from sqlalchemy.exc import StatementError
 
-from mlops_assets.batch import files, scoring, store
+from mlops_assets.batch import files, scorer, scoring, store
 from mlops_assets.batch.figures import Counts
 from mlops_assets.batch.months import EMPTY, between, day_of
 from mlops_assets.products import traffic_anomalies
@@ -65,13 +66,13 @@ def test_a_range_is_scored_by_month_with_reasons_and_apart_from_training(release
     months = kept(released)
     assert tuple(months) == between(*ALL)
     assert {m for m, row in months.items() if row.in_training} == set(between("2023-01", "2024-06"))
-    scorer = scoring.production(released.product, released.database, released.storage)
+    release = scorer.production(released.product, released.database, released.storage)
     for name, row in months.items():
         rows = rows_of(released, row)
         assert list(rows.columns) == [*traffic_anomalies.RAW_COLUMNS, "anomaly_score", "anomaly_pred"]
         assert set(rows["crash_date"].dt.strftime("%Y-%m")) == {name}
         columns = pd.DataFrame([traffic_anomalies.features(r) for r in records(rows)])
-        assert np.array_equal(rows["anomaly_score"], scorer.model.score(columns))
+        assert np.array_equal(rows["anomaly_score"], release.model.score(columns))
         assert (row.records, row.anomalies) == (len(rows), int((rows["anomaly_pred"] == -1).sum()))
         assert row.mean_score == pytest.approx(rows["anomaly_score"].mean())
         weather = rows.groupby("weather_condition").size().to_dict()
@@ -123,12 +124,13 @@ def test_a_kill_between_file_and_row_leaves_what_a_rerun_completes(
     released.score("2024-09")
     save, calls = store.save, []
 
-    def killed(database: Database, month: store.Month) -> None:
-        calls.append(month.month)
-        if len(calls) == 3:
+    def killed(database: Database, months: Sequence[store.Month]) -> None:
+        calls.append(months)
+        if len(calls) == 2:
             raise KeyboardInterrupt
-        save(database, month)
+        save(database, months)
 
+    monkeypatch.setattr(scoring, "TOGETHER", 2)
     monkeypatch.setattr(store, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         released.score("2024-08", "2024-12")
@@ -160,7 +162,7 @@ def test_what_fails_within_the_transaction_keeps_the_month_as_it_was(released: A
         lowest=(store.Lowest(datetime(2024, 11, 1), 0.0, ("why",), {"not JSON": object()}),),
     )
     with pytest.raises(StatementError):
-        store.save(released.database, broken)
+        store.save(released.database, [broken])
     after = store.lowest(released.database, NAME)
     assert [(a.place, a.score, a.record) for a in after] == [(b.place, b.score, b.record) for b in before]
     assert kept(released)["2024-11"].release == 1
@@ -252,15 +254,15 @@ def test_a_damaged_file_of_scores_is_noticed(released: Accidents) -> None:
 
 def test_a_run_keeps_to_the_release_that_it_loaded(released: Accidents, monkeypatch: pytest.MonkeyPatch) -> None:
     features = released.ingest(raw())
-    load = scoring.production
+    load = scorer.production
 
-    def then_promoted(*given: Any) -> scoring.Scorer:
+    def then_promoted(*given: Any) -> scorer.Scorer:
         found = load(*given)
         if Ledger(released.database).state(NAME).production == 1:
             released.release(features, until="2024-08", trees=30)
         return found
 
-    monkeypatch.setattr(scoring, "production", then_promoted)
+    monkeypatch.setattr("mlops_assets.batch.scoring.production", then_promoted)
     released.score("2024-07", "2024-08")
     months = kept(released)
     assert {m: (r.release, r.in_training) for m, r in months.items()} == {

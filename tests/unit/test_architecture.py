@@ -66,7 +66,7 @@ PURE = [
     *(f"explanations/{name}.py" for name in ("reference", "reasons", "explainer", "wording")),
     *(f"anomaly_report/{name}.py" for name in ("summary", "canvas", "charts", "interactive")),
     *(f"batch/{name}.py" for name in ("policy", "months", "figures", "files", "store", "scoring", "presented")),
-    *(f"batch/{name}.py" for name in ("compared", "shown")),
+    *(f"batch/{name}.py" for name in ("scorer", "compared", "shown")),
     *(f"products/{name}.py" for name in ("house_prices", "traffic_anomalies", "traffic_cleaning")),
     "rehearsal/people.py",
 ]

@@ -3,7 +3,7 @@
 
 import { hideConnection, showConnection } from "./connection.js";
 import { byId, el, patch } from "./dom.js";
-import { count, distance, percent } from "./format.js";
+import { count, distance } from "./format.js";
 import { Failure, get } from "./http.js";
 import { OVER, signIn } from "./sign_in.js";
 
@@ -54,7 +54,9 @@ function nothing() {
   return shown.good ? "No month has been scored yet." : "Loading …";
 }
 
-function card({ product, mode, newest, report, all }) {
+function card({ product, mode, newest, report, all: every }) {
+  // Months without records lie between others and say nothing.
+  const all = every.filter((month) => month.records);
   const title = `title-${product}`;
   return el("section", { class: "card wide", "data-key": product, "aria-labelledby": title },
     el("div", { class: "line" }, el("h2", { id: title }, product), mode === "production" ? null : el("span", { class: "chip warn" }, mode),
@@ -75,7 +77,7 @@ const row = (product, mode, { month, records, anomalies, rate, min_score: low, r
     el("th", { scope: "row" }, month),
     el("td", {}, count(records)),
     el("td", {}, count(anomalies)),
-    el("td", {}, rate === null ? "–" : el("span", { class: `chip ${tone(rate)}` }, percent(rate))),
+    el("td", {}, rate === null ? "–" : el("span", { class: `chip ${tone(rate)}` }, `${(100 * rate).toFixed(2)} %`)),
     el("td", {}, low === null ? "–" : low.toFixed(4)),
     el("td", {}, release === null ? "–" : String(release)),
     el("td", {}, seen ? "in training" : "after training"),

@@ -26,7 +26,7 @@ def test_records_are_matched_by_value() -> None:
     assert found.spearman is not None
     assert found.spearman > 0.9999
     assert found.top_overlap == 1.0
-    assert "| flagged by production only | 0 |" in comparison_table(found)
+    assert "| 0 | flagged by production only |" in comparison_table(found)
 
 
 def test_equal_records_are_one_and_equal_scores_have_no_rank() -> None:

@@ -93,7 +93,6 @@ def test_a_damaged_declaration_is_told_by_file_and_field(tmp_path: Path) -> None
         {"max_rate": 0},
         {"top": 0},
         {"product": "../etc"},
-        {"groups": {"Weather!": "weather"}},
         {"firstmonth": "2024-01"},
         {"compatibility": {"trees": 1}},
     ],

@@ -40,6 +40,7 @@ def detected(table: pd.DataFrame) -> detecting.Detected:
         ({"search": {"candidates": [{"family": "linear"}]}}, "search: task anomaly has none"),
         ({"task": "regression"}, "task regression"),
         ({"interval": {}}, "interval"),
+        ({"detector": {"time": "sent_at", "groups": {"colour": "colour"}}}, "no column of the contract: colour"),
         ({"detector": {"time": "kind"}}, "detector.time: kind is no time column"),
         ({"serving": {"route": "score", "slot": 1}}, "serving.answer: a detector answers anomaly_score"),
         ({"features": {"numeric": ["size"], "optional": ["size"]}}, "features.optional"),
