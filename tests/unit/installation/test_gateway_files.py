@@ -31,7 +31,9 @@ def test_it_listens_where_the_settings_say_and_keeps_no_secret(tmp_path: Path) -
 
 
 def test_a_product_is_found_under_its_own_paths(tmp_path: Path) -> None:
-    (online,) = gateway_files.online_products(Settings(home=tmp_path), declared_products())
+    online, second = gateway_files.online_products(Settings(home=tmp_path), declared_products())
+    assert second.upstream.paths == ("/api/score_accident", "/api/score_accident/batch")
+    assert second.production_url == "http://127.0.0.1:6011"
     assert online.upstream.paths == (
         "/api/predict_home_price",
         "/api/predict_home_price/batch",
