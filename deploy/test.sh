@@ -60,7 +60,8 @@ case "$tier" in
   bench)
     system_packages
     for name in location_load house_price_model serving two_stage_run main_job \
-      gateway prediction_log verdict rollout_simulation rollout_live drift drift_report; do
+      gateway prediction_log verdict rollout_simulation rollout_live drift drift_report \
+      anomaly_scoring batch_scoring; do
       .venv/bin/python -m "tests.benchmarks.$name" "$@"
     done
     ;;

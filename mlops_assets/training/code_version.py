@@ -13,18 +13,22 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+# What fits a model, and what a release of a detector explains its scores with.
+FOLDERS = ("training", "explanations")
+
 
 def code_version(module: str) -> str:
-    """12 hexadecimal digits that change with the product's module, what it imports, or any file of `training`.
+    """12 hexadecimal digits that change with the product's module, what it imports, or any file of `FOLDERS`.
 
     Imports count that lead to modules of the same top-level package, through any number of them; other libraries don't.
 
     Args:
         module: dotted name of the product's functions.
     """
-    training = {f"training/{path.name}": path for path in Path(__file__).parent.glob("*.py")}
+    package = Path(__file__).parents[1]
+    platform = {f"{folder}/{path.name}": path for folder in FOLDERS for path in (package / folder).glob("*.py")}
     digest = hashlib.sha256()
-    for name, path in sorted((_own_modules(module) | training).items()):
+    for name, path in sorted((_own_modules(module) | platform).items()):
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
