@@ -5,7 +5,7 @@
 #   integration  parts against real servers
 #   e2e          the whole platform, started, broken and stopped
 #   bench        the benchmarks; each prints a table and keeps its result under tests/benchmarks/results
-# MLOPS_REAL_DATA=FOLDER adds the tests that need the real data files.
+# MLOPS_REAL_DATA=FOLDER adds the tests and benchmarks that need the real data files.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/install.sh
@@ -60,8 +60,8 @@ case "$tier" in
   bench)
     system_packages
     for name in location_load house_price_model serving two_stage_run main_job \
-      gateway prediction_log verdict rollout_simulation rollout_live drift drift_report \
-      anomaly_scoring batch_scoring; do
+      gateway prediction_log verdict rollout_simulation rollout_live drift drift_report batch_scoring \
+      ${MLOPS_REAL_DATA:+anomaly_scoring}; do
       .venv/bin/python -m "tests.benchmarks.$name" "$@"
     done
     ;;
