@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     max_concurrent_trainings: int = Field(default=1, ge=1, le=1000)
     run_timeout_seconds: int = Field(default=3600, ge=1)
 
+    # What each issued token may ask of the control API, in the long run and at once.
+    api_requests_per_second: float = Field(default=50, gt=0, le=100_000)
+    api_burst: int = Field(default=200, ge=1, le=100_000)
+
     # apprise addresses, separated by blanks or line ends; `secrets/channels.yaml` can say more of each.
     notify_urls: SecretStr | None = None
     notify_cooldown_seconds: float = Field(default=3600, ge=1, le=7 * 86_400)

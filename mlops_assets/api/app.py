@@ -10,7 +10,10 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI
 
+from mlops_assets.access.known import KnownTokens
+from mlops_assets.access.rate_limit import RateLimit
 from mlops_assets.api import session
+from mlops_assets.api.audit import audit_routes
 from mlops_assets.api.auth import Authority
 from mlops_assets.api.drift import drift_routes
 from mlops_assets.api.drift_reports import ReportPolicy, report_routes
@@ -50,7 +53,8 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.authority = Authority(token)
+    app.state.authority = Authority(token, issued=KnownTokens(database))
+    app.state.rate_limit = RateLimit(settings.api_requests_per_second, settings.api_burst)
     shown = declared_subjects() if subjects is None else subjects
     if watched is None:
         watched = declared_watched() if subjects is None else [_unwatched(subject) for subject in subjects]
@@ -64,6 +68,7 @@ def create_app(
     app.include_router(report_routes(products, ledger, storage))
     app.include_router(score_routes(database, settings.dagster_url))
     app.include_router(score_file_routes(database, storage))
+    app.include_router(audit_routes(database))
     add_pages(app)
     add_problem_handlers(app)
     app.add_middleware(Edge)

@@ -1,17 +1,18 @@
-"""Who may use the control API: whoever holds the operators' token, or a session that was opened with it.
+"""Who may use the control API: whoever holds the operators' token, an issued one, or a session opened with either.
 
-Add here another way to prove who is asking. Keep out what a caller may then do. The token never leaves this
-file: a browser gets a signed value that expires, and a change by a session needs what another site's page
+Add here another way to prove who is asking. Keep out what each role may do (`access.roles`). The token never leaves
+this file: a browser gets a signed value that expires, and a change by a session needs what another site's page
 can't send.
 """
 
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
+
+from mlops_assets.access.known import KnownTokens
+from mlops_assets.access.rate_limit import RateLimit
+from mlops_assets.access.roles import Caller, Kind, Role
 
 COOKIE = "mlops_session"
 SESSION_SECONDS = 12 * 3600
@@ -30,7 +35,9 @@ FAILURES = 10
 FAILURE_SECONDS = 60.0
 MAX_ADDRESSES = 1000
 
-_bearer = HTTPBearer(auto_error=False, description="The installation's operator token")
+NO_PROOF = "send the operators' token or one of `mlops token create`, or sign in at /rollouts"
+
+_bearer = HTTPBearer(auto_error=False, description="The installation's operator token, or an issued one")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="Set by POST /session")
 
 
@@ -73,24 +80,37 @@ class FailedAttempts:
             self._times.popitem(last=False)
 
 
+# Whoever holds the token of the installation's own file may do all.
+FILE_CALLER = Caller("operator", "operator", Role.OPERATOR, Kind.FILE)
+FILE_SESSION = Caller("operator", "operator", Role.OPERATOR, Kind.SESSION)
+
+
 class Authority:
-    """Knows the token, opens sessions and checks both. A new token ends every session."""
+    """Knows the operators' token and the issued ones, opens sessions and checks them all.
+
+    A new operators' token ends every session, a revoked one those that were opened with it.
+    """
 
     def __init__(
         self,
         token: str,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        issued: KnownTokens | None = None,
     ) -> None:
         if len(token) < SHORTEST_TOKEN:
             raise TokenError(f"the operator token must have at least {SHORTEST_TOKEN} characters")
         self._token = token.encode()
         self._clock = clock
+        self._issued = issued
         self._attempts = FailedAttempts(monotonic)
 
-    def is_token(self, given: str) -> bool:
-        """Whether it is the token, in a time that doesn't depend on how much of it is right."""
-        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
+    def caller(self, given: str) -> Caller | None:
+        """Whose token it is, in a time that doesn't depend on how much of it is right; None for no valid one."""
+        if hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token):
+            return FILE_CALLER
+        return self._issued.caller(given) if self._issued is not None else None
 
     def sign_in(self, given: str, address: str) -> str:
         """A new session's value.
@@ -103,41 +123,78 @@ class Authority:
             raise HTTPException(
                 429, f"too many wrong tokens; try again in {wait:.0f} s", {"Retry-After": str(int(wait) + 1)}
             )
-        if not self.is_token(given):
+        caller = self.caller(given)
+        if caller is None:
             self._attempts.add(address)
-            raise HTTPException(401, "this is not the operators' token")
-        return self._signed(f"{int(self._clock()) + SESSION_SECONDS}.{secrets.token_hex(16)}")
+            raise HTTPException(401, "this is neither the operators' token nor one that is valid")
+        content = f"{int(self._clock()) + SESSION_SECONDS}.{secrets.token_hex(16)}"
+        return self._signed(content if caller.kind is Kind.FILE else f"{content}.{caller.id}")
 
-    def is_session(self, value: str) -> bool:
-        """Whether `sign_in` gave this value and it hasn't expired."""
+    def of_session(self, value: str) -> Caller | None:
+        """Who opened the session; None if `sign_in` didn't give this value, it expired, or its token is revoked."""
         content, _, _ = value.rpartition(".")
         if not hmac.compare_digest(self._signed(content).encode(), value.encode("utf-8", "surrogatepass")):
-            return False
-        expires = content.partition(".")[0]
-        return expires.isdigit() and int(expires) > self._clock()
+            return None
+        expires, _, opened_with = content.partition(".")
+        if not expires.isdigit() or int(expires) <= self._clock():
+            return None
+        _, _, token_id = opened_with.partition(".")
+        if not token_id:
+            return FILE_SESSION
+        return self._issued.of_session(token_id) if self._issued is not None else None
+
+    def is_session(self, value: str) -> bool:
+        """Whether somebody may still use this value as a session."""
+        return self.of_session(value) is not None
 
     def _signed(self, content: str) -> str:
         message = b"mlops session\0" + content.encode("utf-8", "surrogatepass")
         return f"{content}.{hmac.new(self._token, message, sha256).hexdigest()}"
 
 
-def require_operator(
+def identify(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     session: Annotated[str | None, Depends(_cookie)],
-) -> None:
-    """Return if the caller is an operator.
+) -> Caller:
+    """Who asks.
 
     Raises:
-        HTTPException: 401 without proof; 403 or 415 for a change by a session that another site could have sent.
+        HTTPException: 401 without proof; 403 or 415 for a change by a session that another site could have sent;
+            429 for an issued token, or a session opened with one, that asks too often.
     """
     authority: Authority = request.app.state.authority
-    if bearer is not None and authority.is_token(bearer.credentials):
-        return
-    if session is None or not authority.is_session(session):
-        raise HTTPException(401, "send the operators' token, or sign in at /rollouts", {"WWW-Authenticate": "Bearer"})
-    if request.method not in SAFE_METHODS:
-        require_own_page(request)
+    caller = authority.caller(bearer.credentials) if bearer is not None else None
+    if caller is None:
+        caller = authority.of_session(session) if session is not None else None
+        if caller is None:
+            raise HTTPException(401, NO_PROOF, {"WWW-Authenticate": "Bearer"})
+        if request.method not in SAFE_METHODS:
+            require_own_page(request)
+    # Whoever can read the installation's own file can stop it in simpler ways than by asking often.
+    if caller.id != FILE_CALLER.id:
+        _require_rate(request.app.state.rate_limit, caller)
+    return caller
+
+
+def _require_rate(limit: RateLimit, caller: Caller) -> None:
+    wait = limit.wait_seconds(caller.id)
+    if wait > 0:
+        seconds = math.ceil(wait)
+        raise HTTPException(
+            429, f"token {caller.name!r} asks too often; try again in {seconds} s", {"Retry-After": str(seconds)}
+        )
+
+
+def require(needed: Role) -> Callable[[Caller], Awaitable[Caller]]:
+    """A dependency that gives the caller to the route, or answers 403 if its role is too small."""
+
+    async def allowed(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+        if not caller.role.allows(needed):
+            raise HTTPException(403, f"this needs the role {needed}; {caller.name!r} has the role {caller.role}")
+        return caller
+
+    return allowed
 
 
 def require_own_page(request: Request) -> None:
@@ -153,4 +210,6 @@ def require_own_page(request: Request) -> None:
         raise HTTPException(415, "send application/json")
 
 
-Operator = Depends(require_operator)
+Viewer = Depends(require(Role.VIEWER))
+Editor = Depends(require(Role.EDITOR))
+Operator = Depends(require(Role.OPERATOR))

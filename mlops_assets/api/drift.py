@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from mlops_assets.api import drift_records
-from mlops_assets.api.auth import Operator
+from mlops_assets.api.auth import Viewer
 from mlops_assets.api.drift_outlook import upcoming
 from mlops_assets.api.drift_schemas import DriftDetail, Drifts, ProductDrift, VerdictView
 from mlops_assets.api.drift_views import block_views, column_views, day_view, glance_of, span, verdict_view
@@ -39,7 +39,7 @@ KnownTag = Annotated[str | None, Header(alias="If-None-Match", max_length=200)]
 
 def drift_routes(products: Mapping[str, Watched], ledger: Ledger, dagster_url: str) -> APIRouter:
     """Every route below /api/v1/drift."""
-    router = APIRouter(prefix="/api/v1/drift", tags=["drift"], dependencies=[Operator])
+    router = APIRouter(prefix="/api/v1/drift", tags=["drift"], dependencies=[Viewer], responses=answers(429))
 
     @router.get("", response_model=Drifts, responses=answers(401, 503) | UNCHANGED)
     def list_drift(known: KnownTag = None) -> Response:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mlops_assets.api.auth import Operator
+from mlops_assets.api.auth import Viewer
 from mlops_assets.api.drift import Day, Name, stored_day, watched_product
 from mlops_assets.api.drift_views import no_report
 from mlops_assets.api.problems import answers
@@ -56,9 +56,9 @@ def report_routes(products: Mapping[str, Watched], ledger: Ledger, storage: Stor
 
     @router.get(
         "/drift/{product}/{day}/report",
-        dependencies=[Operator],
+        dependencies=[Viewer],
         response_class=Response,
-        responses=answers(401, 404, 422, 503) | {200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+        responses=answers(401, 404, 422, 429, 503) | {200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
     )
     def read_report(product: Name, day: Day) -> Response:
         """The full report of one day, as it was stored."""

@@ -1,9 +1,12 @@
-"""What holds for every request before a route sees it: a limit on bodies, and headers that keep browsers strict.
+"""What holds for every request before a route sees it: a limit on bodies, an id, headers that keep browsers strict.
 
 Keep out anything that depends on who is asking or on what. Plain ASGI, since each layer is paid by every request.
 """
 
 from __future__ import annotations
+
+import re
+from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlops_assets.api.problems import problem
 
 BODY_LIMIT = 64 * 1024
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 # Swagger UI draws its icons from data: URLs and is the only page that needs them.
 HEADERS = tuple(
     (name.lower().encode(), value.encode())
@@ -29,7 +33,10 @@ HEADERS = tuple(
 
 
 class Edge:
-    """Answers 413 to bodies over 64 KiB and adds the security headers to every answer."""
+    """Answers 413 to bodies over 64 KiB, adds the security headers to every answer, and gives each request an id.
+
+    The id is the caller's own `X-Request-ID` if it can be kept; routes find it as `request.state.request_id`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -39,10 +46,14 @@ class Edge:
             await self._app(scope, receive, send)
             return
 
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        added = (*HEADERS, (b"x-request-id", request_id.encode()))
+
         async def strict(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in HEADERS}
-                message["headers"] = [h for h in message["headers"] if h[0].lower() not in own] + list(HEADERS)
+                message["headers"] = [h for h in message["headers"] if h[0].lower() not in own] + list(added)
             await send(message)
 
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
@@ -53,6 +64,11 @@ class Edge:
 
 
 TOO_LARGE = f"the body has more than {BODY_LIMIT} bytes"
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given.decode() if REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def _counted(receive: Receive) -> Receive:

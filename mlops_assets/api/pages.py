@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from mlops_assets.api.auth import Operator
+from mlops_assets.api.auth import Viewer
 
 PAGES = Path(__file__).resolve().parent / "pages"
 
@@ -39,11 +39,11 @@ def add_pages(app: FastAPI) -> None:
     def scores() -> FileResponse:
         return FileResponse(PAGES / "scores.html")
 
-    @router.get("/docs", dependencies=[Operator])
+    @router.get("/docs", dependencies=[Viewer])
     def docs() -> FileResponse:
         return FileResponse(PAGES / "docs.html")
 
-    @router.get("/openapi.json", dependencies=[Operator])
+    @router.get("/openapi.json", dependencies=[Viewer])
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = get_openapi(title=app.title, version=app.version, routes=app.routes)

@@ -45,7 +45,7 @@ class Problem(BaseModel):
 # What a route may answer besides its own model, for the OpenAPI document.
 ANSWERS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {}}}
-    for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
+    for status in (400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 503)
 }
 
 

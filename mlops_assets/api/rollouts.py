@@ -7,7 +7,6 @@ the database is read in a thread, never on the event loop.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Path, Query, Response
 from starlette.exceptions import HTTPException
 
+from mlops_assets.access.idempotency import KEY
 from mlops_assets.api import records
-from mlops_assets.api.auth import Operator
+from mlops_assets.api.auth import Operator, Viewer
 from mlops_assets.api.outlook import orders, upcoming
 from mlops_assets.api.problems import answers
 from mlops_assets.api.rollout_schemas import (
@@ -40,7 +40,6 @@ from mlops_assets.rollout.policy import RolloutPolicy
 
 FIRST_PAGE = 25
 LONGEST_PAGE = 200
-KEY = re.compile(r"[\x21-\x7e]{1,200}")
 READ_ANSWERS = answers(401, 404, 422, 503)
 ORDER_ANSWERS = answers(400, 401, 403, 404, 409, 413, 415, 422, 503)
 
@@ -64,7 +63,7 @@ class Subject:
 
 def rollout_routes(subjects: Mapping[str, Subject], ledger: Ledger) -> APIRouter:
     """Every route below /api/v1/rollouts."""
-    router = APIRouter(prefix="/api/v1/rollouts", tags=["rollouts"], dependencies=[Operator])
+    router = APIRouter(prefix="/api/v1/rollouts", tags=["rollouts"], dependencies=[Viewer], responses=answers(429))
     _add_reads(router, subjects, ledger)
     _add_orders(router, subjects, ledger)
     return router
@@ -118,28 +117,28 @@ def _add_orders(router: APIRouter, subjects: Mapping[str, Subject], ledger: Ledg
             )
         )
 
-    @router.post("/{product}/pause", responses=ORDER_ANSWERS)
+    @router.post("/{product}/pause", dependencies=[Operator], responses=ORDER_ANSWERS)
     def pause(product: Name, body: Reasoned, key: Key = None) -> Ordered:
         """Let nothing but a rollback happen by itself."""
         return carry_out("pause", product, body, key)
 
-    @router.post("/{product}/resume", responses=ORDER_ANSWERS)
+    @router.post("/{product}/resume", dependencies=[Operator], responses=ORDER_ANSWERS)
     def resume(product: Name, body: Reasoned, key: Key = None) -> Ordered:
         """Let looks decide again."""
         return carry_out("resume", product, body, key)
 
-    @router.post("/{product}/share", responses=ORDER_ANSWERS)
+    @router.post("/{product}/share", dependencies=[Operator], responses=ORDER_ANSWERS)
     def share(product: Name, body: ShareOrder, key: Key = None) -> Ordered:
         """Set the candidate's share of the users."""
         policy = _subject(subjects, product).policy or RolloutPolicy()
         return carry_out("share", product, body, key, share=body.share, steps=policy.steps)
 
-    @router.post("/{product}/promote", responses=ORDER_ANSWERS)
+    @router.post("/{product}/promote", dependencies=[Operator], responses=ORDER_ANSWERS)
     def promote(product: Name, body: PromoteOrder, key: Key = None) -> Ordered:
         """Make the candidate, or another published release, production."""
         return carry_out("promote", product, body, key, version=body.version)
 
-    @router.post("/{product}/rollback", responses=ORDER_ANSWERS)
+    @router.post("/{product}/rollback", dependencies=[Operator], responses=ORDER_ANSWERS)
     def rollback(product: Name, body: Reasoned, key: Key = None) -> Ordered:
         """Withdraw the candidate; without one, go back to the production before this one."""
         return carry_out("rollback", product, body, key)

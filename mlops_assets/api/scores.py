@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Response
 from starlette.exceptions import HTTPException
 
 from mlops_assets.api import scores_records
-from mlops_assets.api.auth import Operator
+from mlops_assets.api.auth import Viewer
 from mlops_assets.api.drift import UNCHANGED, KnownTag, Name, tagged
 from mlops_assets.api.problems import answers
 from mlops_assets.api.scores_schemas import MonthDetail, Months, Scores
@@ -34,7 +34,7 @@ AskedMode = Annotated[
 
 def score_routes(database: Database, dagster_url: str) -> APIRouter:
     """Every route below /api/v1/scores but the records of a month."""
-    router = APIRouter(prefix="/api/v1/scores", tags=["scores"], dependencies=[Operator])
+    router = APIRouter(prefix="/api/v1/scores", tags=["scores"], dependencies=[Viewer], responses=answers(429))
 
     @router.get("", response_model=Scores, responses=answers(401, 503) | UNCHANGED)
     def list_scores(known: KnownTag = None) -> Response:

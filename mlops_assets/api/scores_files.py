@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from mlops_assets.api.auth import Operator
+from mlops_assets.api.auth import Viewer
 from mlops_assets.api.drift import Name
 from mlops_assets.api.problems import answers
 from mlops_assets.api.scores import AskedMode, Month, require_scored, scored_month
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 def score_file_routes(database: Database, storage: Storage) -> APIRouter:
     """The records of a month, and a product's page."""
-    router = APIRouter(tags=["scores"], dependencies=[Operator])
+    router = APIRouter(tags=["scores"], dependencies=[Viewer], responses=answers(429))
 
     @router.get(
         "/api/v1/scores/{product}/{month}/records.csv",

@@ -10,14 +10,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlops_assets.api.auth import COOKIE, SESSION_SECONDS, Authority, Operator, require_own_page
+from mlops_assets.api.auth import COOKIE, SESSION_SECONDS, Authority, Viewer, require_own_page
 from mlops_assets.api.problems import answers
 
 router = APIRouter(tags=["session"])
 
 
 class SignIn(BaseModel):
-    """The operators' token."""
+    """The operators' token, or an issued one: the session may do what the token may."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class SignIn(BaseModel):
     "/session",
     status_code=204,
     dependencies=[Depends(require_own_page)],
-    responses=answers(401, 403, 413, 415, 422, 429),
+    responses=answers(401, 403, 413, 415, 422, 429, 503),
 )
 def sign_in(request: Request, body: SignIn) -> Response:
     """Open a session of 12 hours; the cookie holds a signed value, never the token."""
@@ -48,7 +48,7 @@ def sign_in(request: Request, body: SignIn) -> Response:
     return response
 
 
-@router.delete("/session", status_code=204, dependencies=[Operator], responses=answers(401, 403, 415))
+@router.delete("/session", status_code=204, dependencies=[Viewer], responses=answers(401, 403, 415, 429))
 def sign_out() -> Response:
     """Forget the cookie in this browser."""
     response = Response(status_code=204)

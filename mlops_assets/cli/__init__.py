@@ -15,8 +15,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from mlops_assets.access.roles import AccessError
 from mlops_assets.api.orchestrator import OrchestratorError
-from mlops_assets.cli import drift, notify, rollout, scores
+from mlops_assets.cli import drift, notify, rollout, scores, token
 from mlops_assets.cli.options import ProductOption, product_of
 from mlops_assets.drift.daily import NothingServedError
 from mlops_assets.installation import commands
@@ -35,6 +36,7 @@ from mlops_assets.settings import SettingsError, load
 from mlops_assets.training.catalogue import DeclarationError
 
 KNOWN_FAILURES = (
+    AccessError,
     ChannelError,
     commands.CommandError,
     DeclarationError,
@@ -56,6 +58,7 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(drift.app, name="drift")
 app.add_typer(scores.app, name="scores")
 app.add_typer(notify.app, name="notify")
+app.add_typer(token.app, name="token")
 
 
 @app.command()
