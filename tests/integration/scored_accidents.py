@@ -59,7 +59,10 @@ def product() -> Product:
             "experiment": "accident_scores",
             "contract": {
                 "raw_columns": traffic_anomalies.RAW_COLUMNS,
-                "columns": [{"name": "crash_date", "type": "time"}],
+                "columns": [
+                    {"name": "crash_date", "type": "time"},
+                    *({"name": name, "type": "category"} for name in GROUPS),
+                ],
             },
             "features": {"numeric": NUMERIC, "categorical": traffic_anomalies.CATEGORICAL},
             "detector": {"time": "crash_date", "trees": 20, "groups": GROUPS},
