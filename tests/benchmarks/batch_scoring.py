@@ -102,7 +102,7 @@ def speed(accidents: Accidents, features: FeatureSet, rounds: int) -> dict[str, 
 
 def compatible(accidents: Accidents, features: FeatureSet) -> dict[str, float]:
     """The compatibility mode's figures, as the reference tells them."""
-    rows = scoring.own_columns(feature_set.read(accidents.product, features, accidents.storage))
+    rows = feature_set.own_columns(feature_set.read(accidents.product, features, accidents.storage))
     fitted = compatibility.fit(accidents.product, MODE, rows)
     score = scoring.score(accidents.product, fitted, rows, rows).score
     found = {"lowest": score.min(), "highest": score.max(), "mean": score.mean()}
