@@ -143,10 +143,6 @@ class Authority:
             return FILE_SESSION
         return self._issued.of_session(token_id) if self._issued is not None else None
 
-    def is_session(self, value: str) -> bool:
-        """Whether somebody may still use this value as a session."""
-        return self.of_session(value) is not None
-
     def _signed(self, content: str) -> str:
         message = b"mlops session\0" + content.encode("utf-8", "surrogatepass")
         return f"{content}.{hmac.new(self._token, message, sha256).hexdigest()}"

@@ -262,6 +262,7 @@ class Product(Spec):
     # What is answered of an anomaly is its score; all others declare theirs.
     target: Target = Target(column=SCORE, decimals=6)
     features: Features
+    # None to try: a detector isn't searched for; all others declare theirs.
     search: Search = Search.model_construct(candidates=())
     detector: Detector | None = None
     interval: Interval | None = None

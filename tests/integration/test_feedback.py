@@ -32,7 +32,7 @@ from inference.settings import ServingSettings
 from inference.ship_rows import LogDatabase
 from inference.shipping import Shipper
 from inference.timed_connection import TimedConnection
-from tests.integration.test_serving import Ledger, Service, eventually, following, serving
+from tests.integration.service_process import Ledger, Service, eventually, following, serving
 from tests.unit.inference.asgi_client import AsgiClient
 from tests.unit.inference.tiny_release import HOME, MODULE, PRODUCT, write_release
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -15,26 +13,10 @@ from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 
 from mlops_assets.anomaly_report import canvas, charts
+from tests.pngs import pixels, size
 from tests.unit.anomaly_report.scored import CASES, GROUPS, scored, trained
 
 Draw = Callable[..., Figure]
-
-
-def size(png: bytes) -> tuple[int, int]:
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
-def pixels(png: bytes) -> int:
-    """Bytes of image data once unpacked; also proves that the file isn't cut off."""
-    data, place = b"", 8
-    while place < len(png):
-        length = struct.unpack(">I", png[place : place + 4])[0]
-        if png[place + 4 : place + 8] == b"IDAT":
-            data += png[place + 8 : place + 8 + length]
-        place += length + 12
-    return len(zlib.decompress(data))
 
 
 @pytest.fixture

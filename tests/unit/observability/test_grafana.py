@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from mlops_assets.observability.grafana import score_queries, traffic_anomalies
 from mlops_assets.settings import PROJECT
+from mlops_assets.training.catalogue import declared_products
 
 GRAFANA = PROJECT / "deploy" / "grafana"
 COMMITTED = GRAFANA / "dashboards" / "traffic_anomalies.json"
@@ -137,3 +138,9 @@ def test_provisioning_names_the_same_source_and_holds_no_secret(board: dict[str,
     explained = (GRAFANA / "README.md").read_text()
     wanted = {value.strip("${}") for value in [*told, *source["secureJsonData"].values(), provider["options"]["path"]]}
     assert all(f"`{name}`" in explained for name in wanted)
+
+
+def test_the_panels_divide_by_the_columns_that_the_product_declares() -> None:
+    product = next(one for one in declared_products() if one.name == "traffic_anomalies")
+    assert product.detector is not None
+    assert product.detector.groups == traffic_anomalies.GROUPS

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pandas as pd
@@ -13,24 +11,8 @@ import pytest
 
 from mlops_assets.training import charts
 from mlops_assets.training.importance import permutation_importance
+from tests.pngs import pixels, size
 from tests.unit.training import made_data
-
-
-def size(png: bytes) -> tuple[int, int]:
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
-def pixels(png: bytes) -> int:
-    """Bytes of image data once unpacked; also proves that the file isn't cut off."""
-    data, place = b"", 8
-    while place < len(png):
-        length = struct.unpack(">I", png[place : place + 4])[0]
-        if png[place + 4 : place + 8] == b"IDAT":
-            data += png[place + 8 : place + 8 + length]
-        place += length + 12
-    return len(zlib.decompress(data))
 
 
 def answers(values: list[float], estimates: list[float]) -> pd.DataFrame:
