@@ -17,18 +17,20 @@ LIMITS = Limits(memory_mb=600, cpu_seconds=20, wall_seconds=30, output_mb=50, lo
 
 
 class Stages:
-    """Runs one stage after another, each in its own folder; the log of the last one is `lines`."""
+    """Runs one stage after another, each in one of the `folders`; the log of the last one is `lines`."""
 
     def __init__(self, folder: Path, **run_options: Any) -> None:
         self.folder = folder
         self._numbers = itertools.count()
         self._run_options = run_options
         self.lines: list[LogLine] = []
+        self.folders: list[Path] = []
 
     def order(self, source: str | None, stage: str = "prepare", **fields: Any) -> StageOrder:
         """An order for source text, which may be indented."""
         folder = self.folder / f"{stage}_{next(self._numbers)}"
         folder.mkdir(mode=0o700)
+        self.folders.append(folder)
         text = None if source is None else textwrap.dedent(source)
         limits = fields.pop("limits", LIMITS)
         return StageOrder(stage=stage, folder=folder, source=text, limits=limits, **fields)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.sandbox import users
+from mlops_assets.sandbox.collect import remove_folder
 from mlops_assets.sandbox.isolation import isolation
 from mlops_assets.sandbox.order import StageOutcome
 from mlops_assets.sandbox.run import run_stage
@@ -27,8 +28,12 @@ from tests.integration.sandboxed import Stages, left_behind
 @pytest.fixture
 def stages(tmp_path: Path) -> Iterator[Stages]:
     """Stages of which nothing may run when the test is over."""
-    yield Stages(tmp_path)
+    made = Stages(tmp_path)
+    yield made
     assert left_behind(tmp_path) == []
+    # Folders nested too deep for Python's own removal would break every later test run on the machine.
+    for folder in made.folders:
+        remove_folder(folder)
 
 
 def text_of(outcome: StageOutcome) -> str:
