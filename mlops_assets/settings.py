@@ -39,6 +39,7 @@ class Ports(BaseSettings):
     dagster: Port
     code: Port
     mlflow: Port
+    pipelines: Port
 
     def production(self, slot: int) -> int:
         """Port of a product's production service, by the product's slot."""
@@ -66,9 +67,19 @@ class Settings(BaseSettings):
     storage_url: str | None = None
     dask_address: str | None = None
     host: str = "127.0.0.1"
-    max_concurrent_runs: int = Field(default=5, ge=1, le=1000)
+    # Of all runs, and among them of declared pipelines: the products' runs always find a place beside those.
+    max_concurrent_runs: int = Field(default=10, ge=1, le=1000)
+    max_concurrent_pipeline_runs: int = Field(default=5, ge=1, le=1000)
     max_concurrent_trainings: int = Field(default=1, ge=1, le=1000)
     run_timeout_seconds: int = Field(default=3600, ge=1)
+
+    # Whether a stage of a declared pipeline may declare that it needs the network, which is this machine's own, with
+    # every server on it that asks nobody who they are.
+    stage_network: bool = False
+    # Where stages may take code from: beginnings of repositories' addresses, separated by blanks.
+    code_sources: str = "https://"
+    # How long the files of declared pipelines' runs are kept.
+    artifact_days: int = Field(default=90, ge=1, le=36_500)
 
     # What each issued token may ask of the control API, in the long run and at once.
     api_requests_per_second: float = Field(default=50, gt=0, le=100_000)
@@ -88,6 +99,7 @@ class Settings(BaseSettings):
     dagster_port: Port = 3000
     code_port: Port = 4266
     mlflow_port: Port = 5000
+    pipelines_port: Port = 4267
 
     @field_validator("home")
     @classmethod
@@ -114,6 +126,7 @@ class Settings(BaseSettings):
                 dagster=self.dagster_port + self.port_offset,
                 code=self.code_port + self.port_offset,
                 mlflow=self.mlflow_port + self.port_offset,
+                pipelines=self.pipelines_port + self.port_offset,
             )
         except ValidationError as error:
             raise SettingsError(f"MLOPS_PORT_OFFSET={self.port_offset} moves a port past 65535") from error
@@ -200,6 +213,31 @@ class Settings(BaseSettings):
         """Socket of the process that forks Dagster runs."""
         return self.run_dir / "runs" / "fork.sock"
 
+    @property
+    def stages_socket(self) -> Path:
+        """Socket of the process that stages of declared pipelines are forked from."""
+        return self.run_dir / "stages" / "warm.sock"
+
+    @property
+    def stage_folders(self) -> Path:
+        """Working folders of stages that run; each is removed when its stage has ended."""
+        return self.home / "stages"
+
+    @property
+    def functions(self) -> Path:
+        """Folder of Python files whose functions stages may name."""
+        return self.home / "functions"
+
+    @property
+    def repositories(self) -> Path:
+        """Checked-out commits of the repositories that stages name."""
+        return self.home / "repositories"
+
+    @property
+    def stage_logs(self) -> Path:
+        """What stages printed and logged: a file for each attempt."""
+        return self.logs / "stages"
+
     def source_of(self, product: str) -> str | None:
         """`MLOPS_<PRODUCT>_SOURCE`, which overrides the source in the product's YAML."""
         return os.environ.get(f"MLOPS_{product.upper()}_SOURCE") or None
@@ -214,8 +252,10 @@ class Settings(BaseSettings):
             "MLOPS_RUNS_SOCKET": str(self.runs_socket),
             # Not MLOPS_CODE_PORT: whoever is given both that and the offset would move it twice.
             "MLOPS_CODE_SERVER_PORT": str(self.ports.code),
+            "MLOPS_PIPELINES_SERVER_PORT": str(self.ports.pipelines),
             "MLOPS_COMPUTE_LOGS": str(self.logs / "runs"),
             "MLOPS_MAX_CONCURRENT_RUNS": str(self.max_concurrent_runs),
+            "MLOPS_MAX_CONCURRENT_PIPELINE_RUNS": str(self.max_concurrent_pipeline_runs),
             "MLOPS_MAX_CONCURRENT_TRAININGS": str(self.max_concurrent_trainings),
             "MLOPS_RUN_TIMEOUT_SECONDS": str(self.run_timeout_seconds),
             "DAGSTER_HOME": str(self.home),

@@ -144,7 +144,8 @@ class StageSpec(Spec):
     """One stage. `source` defines `run`, whose arguments are the stages it depends on and, if it likes, `context`.
 
     `order` decides between stages that could run at the same time, and may not contradict the dependencies.
-    `retry_delay` is the time before the first retry; `image` is kept for stages in containers.
+    `retry_delay` is the time before the first retry; `image` is kept for stages in containers. Without `network` a
+    stage reaches nothing but its files; with it, all that this machine does, if the installation allows that.
     """
 
     name: StageName
@@ -161,6 +162,7 @@ class StageSpec(Spec):
     timeout_seconds: int = Field(default=3600, ge=1, le=604_800)
     limits: StageLimits = StageLimits()
     environment: dict[Variable, str] = Field(default_factory=dict, max_length=100)
+    network: bool = False
     image: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:@-]{0,299}$")] | None = None
 
 

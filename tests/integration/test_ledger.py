@@ -160,7 +160,7 @@ def test_the_tables_are_what_the_models_say(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from mlops_assets.storage import access_tables  # noqa: F401 (adds its tables to the models)
+    from mlops_assets.storage import access_tables, pipeline_tables  # noqa: F401 (add their tables to the models)
     from mlops_assets.storage.database import SCHEMA, Base
 
     # The prediction log's tables have no models: they are partitioned, and written without SQLAlchemy.

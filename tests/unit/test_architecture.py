@@ -30,16 +30,17 @@ ALLOWED = {
     },
     "batch": {"training", "explanations", "anomaly_report", "rollout", "runs", "storage", "settings"},
     "observability": {"runs", "storage", "settings"},
-    "api": {"access", "batch", "drift", "rollout", "settings", "storage", "training"},
+    "api": {"access", "batch", "drift", "pipelines", "rollout", "runs", "sandbox", "settings", "storage", "training"},
+    "client": {"api"},
     "resources": {"storage", "settings", "training"},
     "definitions": {"resources"},
     "installation": {"api", "notifications", "rollout", "settings", "storage", "training"},
     "rehearsal": {"installation", "rollout", "settings", "storage", "training"},
     "cli": {
         *("api", "definitions", "drift", "installation", "notifications", "observability", "rehearsal", "rollout"),
-        *("access", "batch", "settings", "storage", "training"),
+        *("access", "batch", "client", "pipelines", "settings", "storage", "training"),
     },
-    "pipelines": set(),
+    "pipelines": {"runs", "sandbox", "settings", "storage"},
     "defs": set(),
 }
 # Pure files: maths, rules and specs that must stay free of Dagster, MLflow and servers.

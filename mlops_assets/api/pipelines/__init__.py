@@ -1,0 +1,1 @@
+"""The routes of declared pipelines, their runs and what those leave."""

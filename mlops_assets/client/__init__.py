@@ -1,0 +1,1 @@
+"""The typed client of the control API: `from mlops_assets.client import Client`."""
