@@ -19,6 +19,8 @@ from mlops_assets.training.spec import Product, Serving
 
 PYTHON = sys.executable
 BIN = Path(sys.executable).parent
+# What every run needs: the products' definitions, and what a declared pipeline is made of.
+PRELOADED = ("mlops_assets.definitions", "mlops_assets.pipelines.dagster_assets")
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,26 @@ def platform_programs(settings: Settings) -> list[Program]:
             stage=1,
             command=(
                 *(PYTHON, "-m", "mlops_assets.runs.fork_server", "--socket", str(settings.runs_socket)),
-                *("--preload", "mlops_assets.definitions", "--grace", "20"),
+                *("--preload", ",".join(PRELOADED), "--grace", "20"),
             ),
             stop_seconds=45,
+        ),
+        Program(
+            name="pipelines",
+            title="Declared pipelines",
+            stage=1,
+            port=ports.pipelines,
+            needed_by_next=True,
+            command=(
+                *(PYTHON, "-m", "mlops_assets.pipelines.code_server", "--host", host),
+                *("--port", str(ports.pipelines)),
+            ),
+        ),
+        Program(
+            name="stages",
+            title="Stage processes",
+            stage=1,
+            command=(PYTHON, "-m", "mlops_assets.sandbox.server", "--socket", str(settings.stages_socket)),
         ),
         Program(
             name="webserver",

@@ -47,7 +47,7 @@ def prepare_home(settings: Settings) -> None:
     """The folders of an installation. State is private: only the owner may look inside."""
     private = (
         *(settings.run_dir, settings.runs_socket.parent, settings.logs, settings.home / "serving"),
-        *(settings.journal, settings.gateway),
+        *(settings.journal, settings.gateway, settings.stages_socket.parent, settings.stage_logs),
     )
     for folder in (settings.home, *private):
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_assets.runs.current import set_current_run
 from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.runs.protocol import GO, Launch, Started, encode
 
@@ -97,6 +98,7 @@ def execute(run_id: str, instance_ref: str) -> int:
     from dagster._utils.interrupts import capture_interrupts
 
     with capture_interrupts(), _instance(deserialize_value(instance_ref, InstanceRef)) as instance:
+        set_current_run(run_id, instance)
         code = _execute(run_id, instance)
         _settle(run_id, instance)
     return code

@@ -24,6 +24,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_
 
 from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableError
 from mlops_assets.runs.coordinator import ImmediateRunCoordinator
+from mlops_assets.runs.current import VARIABLE
 from mlops_assets.runs.overdue import Overdue, Watch, report_overdue, report_run_over_time
 from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.runs.protocol import Launch
@@ -151,7 +152,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             # The environment's own, whether or not it is on this server's PATH.
             command[:1] = [run.job_code_origin.repository_origin.executable_path, "-m", "dagster"]
         # The instance may hold the database's password: the environment is private, a command line is not.
-        environment = {**os.environ, "DAGSTER_EXECUTE_RUN_ARGS": serialised}
+        environment = {**os.environ, "DAGSTER_EXECUTE_RUN_ARGS": serialised, VARIABLE: run.run_id}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         process = subprocess.Popen(
             command,

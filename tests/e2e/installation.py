@@ -86,7 +86,7 @@ class Installation:
 def installation(**variables: str) -> Iterator[Installation]:
     """A fresh installation, stopped and removed at the end whatever happened."""
     home = Path(tempfile.mkdtemp(prefix="mlops-e2e-"))
-    made = Installation(home, _free_offset(home), variables)
+    made = Installation(home, free_offset(home), variables)
     try:
         yield made
     finally:
@@ -95,7 +95,7 @@ def installation(**variables: str) -> Iterator[Installation]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _free_offset(home: Path) -> int:
+def free_offset(home: Path) -> int:
     """An offset that leaves every port free, below those that the system takes for outgoing connections."""
     for offset in random.sample(range(10_000, 22_000, 100), 100):
         ports = Settings(home=home, port_offset=offset).ports.model_dump().values()
