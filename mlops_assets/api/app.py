@@ -20,6 +20,7 @@ from mlops_assets.api.drift_reports import ReportPolicy, report_routes
 from mlops_assets.api.edge import Edge
 from mlops_assets.api.health import health_routes
 from mlops_assets.api.pages import add_pages
+from mlops_assets.api.pipelines.routes import parts_of, routers
 from mlops_assets.api.problems import add_problem_handlers
 from mlops_assets.api.rollouts import Subject, rollout_routes
 from mlops_assets.api.scores import score_routes
@@ -48,7 +49,7 @@ def create_app(
     app = FastAPI(
         title="mlops control API",
         version="1",
-        description=f"Rollouts, orders by hand, drift and scores at {settings.host}:{settings.ports.api}.",
+        description=f"Rollouts, drift, scores and declared pipelines at {settings.host}:{settings.ports.api}.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -69,6 +70,8 @@ def create_app(
     app.include_router(score_routes(database, settings.dagster_url))
     app.include_router(score_file_routes(database, storage))
     app.include_router(audit_routes(database))
+    for router in routers(parts_of(settings, database, frozenset(subject.name for subject in shown))):
+        app.include_router(router)
     add_pages(app)
     add_problem_handlers(app)
     app.add_middleware(Edge)

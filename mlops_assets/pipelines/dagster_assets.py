@@ -104,7 +104,6 @@ def _asset(version: Version, stage: StageSpec) -> dg.AssetsDefinition:
         owners=_owners(spec.owner),
         kinds={"python"},
         required_resource_keys={PARAMETERS},
-        retry_policy=_retries(stage),
         op_tags={
             TITLE_TAG: f"stage {stage.name} of {spec.name}",
             TIME_LIMIT_TAG: str(stage.timeout_seconds),
@@ -118,17 +117,6 @@ def _asset(version: Version, stage: StageSpec) -> dg.AssetsDefinition:
         return body(context)
 
     return stage_asset
-
-
-def _retries(stage: StageSpec) -> dg.RetryPolicy | None:
-    if not stage.retry_count:
-        return None
-    return dg.RetryPolicy(
-        max_retries=stage.retry_count,
-        delay=stage.retry_delay,
-        backoff=dg.Backoff.EXPONENTIAL,
-        jitter=dg.Jitter.PLUS_MINUS if stage.retry_delay else None,
-    )
 
 
 def _described(spec: PipelineSpec, stage: StageSpec) -> str:

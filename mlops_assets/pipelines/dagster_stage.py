@@ -6,6 +6,7 @@ Add here what every attempt of every stage needs. Keep out how a stage is isolat
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,8 +41,9 @@ from mlops_assets.storage.files import Storage
 if TYPE_CHECKING:
     from mlops_assets.storage.pipeline_tables import Artifact
 
-# Whatever a stage does once it is told to end, it is over by then.
+# How an attempt ends that would end so again.
 LASTING = ("unstorable",)
+LONGEST_WAIT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,19 @@ class StageBody:
             with done.folder() as folder:
                 outcome = done.run(folder)
                 kept = artifacts.keep(platform.database, platform.storage, done.attempt, outcome)
+            # Whoever asked a moment too late for the stage is heard too: at the end of the block it is forgotten.
+            interrupted = check_captured_interrupt()
         facts = StageFacts.of(outcome, number)
         metadata = {ENTRY: dg.MetadataValue.json(facts.as_json()), **outcome_metadata(platform.settings, facts, kept)}
-        if outcome.status == "cancelled":
+        if interrupted or outcome.status == "cancelled":
             raise DagsterExecutionInterruptedError
         if outcome.error is not None:
-            raise dg.Failure(
-                f"{outcome.error.type}: {outcome.error.message}",
-                metadata=metadata,
-                allow_retries=outcome.status not in LASTING,
-            )
+            failure = dg.Failure(f"{outcome.error.type}: {outcome.error.message}", metadata=metadata)
+            if outcome.status in LASTING or context.retry_number >= self.stage.retry_count:
+                raise failure
+            # Not by Dagster's retry policy, which would also retry a stage that somebody has cancelled.
+            wait = wait_seconds(self.stage.retry_delay, number, context.run.run_id)
+            raise dg.RetryRequested(self.stage.retry_count, seconds_to_wait=wait) from failure
         digest = outcome.result.sha256 if outcome.result else ""
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(digest))
 
@@ -214,6 +219,15 @@ class _Try:
 def _fetched(folder: Path) -> Path:
     """Beside the stage's own folder: results of earlier stages that had to be fetched."""
     return folder.with_name(f"{folder.name}.given")
+
+
+def wait_seconds(delay: float, attempt: int, run_id: str) -> float:
+    """How long to wait after this attempt: the delay, doubled for each further one, an hour at most.
+
+    A tenth more or less, drawn from the run's id, so that runs that failed together don't come back together.
+    """
+    jitter = random.Random(f"{run_id}.{attempt}").uniform(-0.1, 0.1)  # noqa: S311
+    return min(delay * 2.0 ** (attempt - 1), LONGEST_WAIT_SECONDS) * (1 + jitter)
 
 
 def _refused(kind: str, message: str) -> dg.Failure:

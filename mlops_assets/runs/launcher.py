@@ -25,13 +25,15 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_
 from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableError
 from mlops_assets.runs.coordinator import ImmediateRunCoordinator
 from mlops_assets.runs.current import VARIABLE
-from mlops_assets.runs.overdue import Overdue, Watch, report_overdue, report_run_over_time
+from mlops_assets.runs.overdue import Overdue, Watch, report_overdue, report_run_over_time, waits_for_retry
 from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.runs.protocol import Launch
 
 PROCESS_TAG = "mlops/run_process"
 LAUNCH_TAG = "mlops/launched_by"
 IDENTITY_WAIT_SECONDS = 2.0
+START_WAIT_SECONDS = 3.0
+SIGNAL_AGAIN_SECONDS = 2.0
 KILLED_WAIT_SECONDS = 5.0
 
 
@@ -182,9 +184,10 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
-        if run.status != DagsterRunStatus.CANCELING:
-            self._instance.report_run_canceling(run)
         identity = self._await_identity(run_id)
+        if run.status != DagsterRunStatus.CANCELING:
+            self._await_start(run_id, identity)
+            self._instance.report_run_canceling(run)
         if identity is None:
             self._instance.report_engine_event(
                 "No process is known for this run, so none can be stopped.", run, cls=self.__class__
@@ -200,12 +203,20 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def _see_it_stop(self, run_id: str, identity: ProcessIdentity) -> None:
         deadline = time.monotonic() + self._kill_after_seconds
+        again = time.monotonic() + SIGNAL_AGAIN_SECONDS
         while identity.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.2)
+            time.sleep(0.1)
+            if time.monotonic() > again and self.has_instance:
+                if waits_for_retry(self._instance, run_id):
+                    # Dagster sleeps through an interrupt then, for as long as the stage has said.
+                    break
+                # Dagster forgets an interrupt that comes at the very end of a block that takes none.
+                identity.send(signal.SIGINT)
+                again = time.monotonic() + SIGNAL_AGAIN_SECONDS
         if not self.has_instance:
             return
         if identity.kill_group():
-            self._cancel(run_id, f"Process {identity.pid} did not stop in {self._kill_after_seconds} s and was killed.")
+            self._cancel(run_id, f"Process {identity.pid} did not stop by itself and was killed.")
         else:
             self._cancel(run_id, f"Process {identity.pid} ended without reporting a result.")
 
@@ -216,6 +227,19 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             return False
         self._instance.report_run_canceled(run, message)
         return True
+
+    def _await_start(self, run_id: str, identity: ProcessIdentity | None) -> None:
+        """Return once the run's process has reported its start, or won't any more.
+
+        That report would make a run that is being cancelled look like one that nobody has asked to end: its
+        interruption counted as a failure, and it was retried.
+        """
+        deadline = time.monotonic() + START_WAIT_SECONDS
+        while identity is not None and identity.is_alive() and time.monotonic() < deadline:
+            run = self._instance.get_run_by_id(run_id)
+            if run is None or run.status != DagsterRunStatus.STARTING:
+                return
+            time.sleep(0.03)
 
     def _await_identity(self, run_id: str) -> ProcessIdentity | None:
         """The run's process; one that is being started this moment gets a little time to be recorded."""

@@ -146,3 +146,12 @@ def at_work(events: Iterable[tuple[str | None, DagsterEventType | None, float]])
         elif kind in ENDS:
             began.pop(step, None)
     return began
+
+
+def waits_for_retry(instance: DagsterInstance, run_id: str) -> bool:
+    """Whether nothing of the run is at work but a step that waits for its next try."""
+    records = instance.get_records_for_run(run_id, of_type=BEGINS | ENDS).records
+    events = [record.event_log_entry for record in records]
+    last = events[-1].dagster_event_type if events else None
+    working = at_work((e.step_key, e.dagster_event_type, e.timestamp) for e in events)
+    return not working and last == DagsterEventType.STEP_UP_FOR_RETRY
