@@ -17,8 +17,9 @@ from rich.markup import escape
 
 from mlops_assets.access.roles import AccessError
 from mlops_assets.api.orchestrator import OrchestratorError
-from mlops_assets.cli import drift, notify, rollout, scores, token
+from mlops_assets.cli import drift, notify, pipeline, rollout, scores, token
 from mlops_assets.cli.options import ProductOption, product_of
+from mlops_assets.client.errors import ClientError
 from mlops_assets.drift.daily import NothingServedError
 from mlops_assets.installation import commands
 from mlops_assets.installation.doctor import doctor as examine
@@ -38,6 +39,7 @@ from mlops_assets.training.catalogue import DeclarationError
 KNOWN_FAILURES = (
     AccessError,
     ChannelError,
+    ClientError,
     commands.CommandError,
     DeclarationError,
     FirstReleaseError,
@@ -58,6 +60,7 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(drift.app, name="drift")
 app.add_typer(scores.app, name="scores")
 app.add_typer(notify.app, name="notify")
+app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(token.app, name="token")
 
 

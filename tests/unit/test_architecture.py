@@ -31,7 +31,7 @@ ALLOWED = {
     "batch": {"training", "explanations", "anomaly_report", "rollout", "runs", "storage", "settings"},
     "observability": {"runs", "storage", "settings"},
     "api": {"access", "batch", "drift", "pipelines", "rollout", "runs", "sandbox", "settings", "storage", "training"},
-    "client": {"api"},
+    "client": {"api", "settings"},
     "resources": {"storage", "settings", "training"},
     "definitions": {"resources"},
     "installation": {"api", "notifications", "rollout", "settings", "storage", "training"},
