@@ -12,8 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops_assets.api.problems import problem
+from mlops_assets.pipelines.parameters import MAX_GIVEN_BYTES
+from mlops_assets.pipelines.structure import MAX_BYTES
 
 BODY_LIMIT = 64 * 1024
+# Pipelines, and what runs and templates are given; with room for escapes, indents and a form around them.
+LARGER = (
+    (re.compile(r"/api/v1/pipelines(/[^/]+)?"), MAX_BYTES + MAX_BYTES // 4),
+    (re.compile(r"/api/v1/(pipelines/[^/]+/runs|templates/[^/]+/render)"), MAX_GIVEN_BYTES + MAX_GIVEN_BYTES // 4),
+)
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 # Swagger UI draws its icons from data: URLs and is the only page that needs them.
 HEADERS = tuple(
@@ -33,7 +40,7 @@ HEADERS = tuple(
 
 
 class Edge:
-    """Answers 413 to bodies over 64 KiB, adds the security headers to every answer, and gives each request an id.
+    """Answers 413 to bodies over 64 KiB, or over what pipelines need, adds security headers, gives each request an id.
 
     The id is the caller's own `X-Request-ID` if it can be kept; routes find it as `request.state.request_id`.
     """
@@ -57,13 +64,23 @@ class Edge:
             await send(message)
 
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared[:20]) > BODY_LIMIT:
-            await problem(413, TOO_LARGE, headers={"Connection": "close"})(scope, receive, strict)
+        limit = _limit(scope)
+        if not declared.isdigit() or int(declared[:20]) > limit:
+            await problem(413, _too_large(limit), headers={"Connection": "close"})(scope, receive, strict)
             return
-        await self._app(scope, _counted(receive), strict)
+        await self._app(scope, _counted(receive, limit), strict)
 
 
-TOO_LARGE = f"the body has more than {BODY_LIMIT} bytes"
+def _limit(scope: Scope) -> int:
+    if scope["method"] in ("POST", "PUT"):
+        for path, limit in LARGER:
+            if path.fullmatch(scope["path"]):
+                return limit
+    return BODY_LIMIT
+
+
+def _too_large(limit: int) -> str:
+    return f"the body has more than {limit} bytes"
 
 
 def _request_id(scope: Scope) -> str:
@@ -71,7 +88,7 @@ def _request_id(scope: Scope) -> str:
     return given.decode() if REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def _counted(receive: Receive) -> Receive:
+def _counted(receive: Receive, limit: int) -> Receive:
     """`receive` that ends in 413 once more bytes came than are allowed, whatever length was declared."""
     seen = 0
 
@@ -79,8 +96,8 @@ def _counted(receive: Receive) -> Receive:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > BODY_LIMIT:
-            raise HTTPException(413, TOO_LARGE, {"Connection": "close"})
+        if seen > limit:
+            raise HTTPException(413, _too_large(limit), {"Connection": "close"})
         return message
 
     return counting

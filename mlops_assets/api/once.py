@@ -29,9 +29,11 @@ Key = Annotated[
 
 
 def do_once(
-    database: Database, request: Request, caller: Caller, key: str | None, body: BaseModel | None, work: Work
+    database: Database, request: Request, caller: Caller, key: str | None, body: BaseModel | bytes | None, work: Work
 ) -> Response:
     """The answer of `work`, which is done in one transaction; the kept answer if the key came before.
+
+    A body in bytes has one spelling for one order, with whatever of the order is in the query.
 
     What `work` raises undoes everything, is answered as ever and leaves the key free. See `access.idempotency.once`.
 
@@ -45,8 +47,8 @@ def do_once(
         return _response(answer)
     if not KEY.fullmatch(key):
         raise HTTPException(400, "Idempotency-Key: 1 to 200 printable ASCII characters without blanks")
-    content = body.model_dump_json().encode() if body is not None else b""
-    keyed = Keyed(caller.id, f"{request.method} {request.url.path}", key, content)
+    content = body.model_dump_json().encode() if isinstance(body, BaseModel) else body
+    keyed = Keyed(caller.id, f"{request.method} {request.url.path}", key, content or b"")
     try:
         return _response(once(database, keyed, work))
     except KeyReusedError as error:

@@ -21,6 +21,8 @@ from starlette.responses import JSONResponse, Response
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 MAX_ERRORS = 20
+# A pipeline is refused for all its faults at once.
+MAX_PIPELINE_ERRORS = 100
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +69,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     from sqlalchemy.exc import InterfaceError, OperationalError
     from sqlalchemy.exc import TimeoutError as NoConnectionError
 
+    from mlops_assets.pipelines.problem import ProblemError
+    from mlops_assets.pipelines.store import StoreError
     from mlops_assets.rollout.ledger import LedgerError
 
     for error in (OperationalError, InterfaceError, NoConnectionError):
         app.add_exception_handler(error, _database_down)
     app.add_exception_handler(LedgerError, _not_possible)
+    app.add_exception_handler(StoreError, _not_stored)
+    app.add_exception_handler(ProblemError, _pipeline_refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _fault)
@@ -85,6 +91,27 @@ async def _database_down(request: Request, error: Exception) -> Response:
 
 async def _not_possible(_: Request, error: Exception) -> Response:
     return problem(409, str(error))
+
+
+async def _not_stored(_: Request, error: Exception) -> Response:
+    from mlops_assets.pipelines.store import ChangedError, UnknownPipelineError
+
+    if isinstance(error, ChangedError):
+        return problem(412, str(error), headers={"ETag": f'"{error.revision}"'})
+    return problem(404 if isinstance(error, UnknownPipelineError) else 409, str(error))
+
+
+async def _pipeline_refused(_: Request, error: Exception) -> Response:
+    from mlops_assets.pipelines.problem import ProblemError
+
+    assert isinstance(error, ProblemError)
+    found = [
+        FieldError(field=".".join(filter(None, (f"stages.{p.stage}" if p.stage else "", p.field))), message=p.message)
+        for p in error.problems[:MAX_PIPELINE_ERRORS]
+    ]
+    words = [str(one) for one in error.problems[:MAX_ERRORS]]
+    more = len(error.problems) - len(words)
+    return problem(422, "; ".join([*words, f"and {more} more"] if more else words), found)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -108,6 +108,12 @@ def _pipeline_problems(raw: dict[str, Any]) -> Iterator[Problem]:
             parameter = Parameter.model_validate(declared)
         except ValidationError:
             continue  # told with the shapes
+        if parameter.required and schedule is not None:
+            yield Problem(
+                None,
+                f"parameters.{name}.required",
+                "a schedule gives no parameters; give a default, which isn't required",
+            )
         for field, fault in declaration_faults(parameter):
             yield Problem(None, f"parameters.{name}.{field}", fault)
 

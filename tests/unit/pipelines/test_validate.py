@@ -367,3 +367,12 @@ def test_anything_gets_an_answer(fields: dict[str, Any], stages: list[Any]) -> N
     for raw in (fields, {**fields, "stages": stages}):
         for problem in problems(raw):
             assert problem.message
+
+
+def test_a_schedule_needs_a_default_for_every_parameter() -> None:
+    declared = {"n": {"type": "integer", "required": True}, "k": {"type": "integer"}}
+    problem = only(pipeline(stage("load"), schedule="0 1 * * *", parameters=declared))
+    assert (problem.stage, problem.field) == (None, "parameters.n.required")
+    assert places(pipeline(stage("load"), parameters=declared)) == set()
+    declared["n"] = {"type": "integer", "default": 1}
+    assert places(pipeline(stage("load"), schedule="0 1 * * *", parameters=declared)) == set()
