@@ -15,11 +15,12 @@ unset PYTHONDONTWRITEBYTECODE
 tier=${1:-all}
 [ $# -gt 0 ] && shift
 
-# A browser for the pages, a load generator, and a Python that every user may run, where the system has none.
+# A browser for the pages, a load generator, git, and a Python that every user may run, where the system has none.
 system_packages() {
   local missing=()
   command -v chromium >/dev/null || missing+=(chromium)
   command -v wrk >/dev/null || missing+=(wrk)
+  command -v git >/dev/null || missing+=(git)
   [ -x /usr/bin/python3 ] || missing+=(python3)
   [ ${#missing[@]} -eq 0 ] && return
   echo "== installing ${missing[*]}"

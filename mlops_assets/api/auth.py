@@ -30,6 +30,8 @@ SESSION_SECONDS = 12 * 3600
 SHORTEST_TOKEN = 16
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUESTED_WITH = "mlops"
+# What no form of another site can send without asking first.
+OWN_TYPES = ("application/json", "application/yaml")
 
 FAILURES = 10
 FAILURE_SECONDS = 60.0
@@ -197,13 +199,13 @@ def require_own_page(request: Request) -> None:
     """Return if a request that changes something can only come from our own page.
 
     Raises:
-        HTTPException: 403 without the header that a foreign form can't set, 415 if the body isn't JSON.
+        HTTPException: 403 without the header that a foreign form can't set, 415 if the body is neither JSON nor YAML.
     """
     if request.headers.get("x-requested-with") != REQUESTED_WITH:
         raise HTTPException(403, f"a change by a session needs the header X-Requested-With: {REQUESTED_WITH}")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise HTTPException(415, "send application/json")
+    if kind not in OWN_TYPES:
+        raise HTTPException(415, f"send {' or '.join(OWN_TYPES)}")
 
 
 Viewer = Depends(require(Role.VIEWER))

@@ -158,7 +158,7 @@ class StageSpec(Spec):
     parameters: dict[Name, JsonValue] = Field(default_factory=dict)
     config: dict[str, JsonValue] = Field(default_factory=dict)
     retry_count: int = Field(default=0, ge=0, le=10)
-    retry_delay: float = Field(default=10, ge=0, le=3600)
+    retry_delay: float = Field(default=10.0, ge=0, le=3600)
     timeout_seconds: int = Field(default=3600, ge=1, le=604_800)
     limits: StageLimits = StageLimits()
     environment: dict[Variable, str] = Field(default_factory=dict, max_length=100)
