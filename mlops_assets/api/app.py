@@ -18,7 +18,7 @@ from mlops_assets.api.auth import Authority
 from mlops_assets.api.drift import drift_routes
 from mlops_assets.api.drift_reports import ReportPolicy, report_routes
 from mlops_assets.api.edge import Edge
-from mlops_assets.api.health import health_routes
+from mlops_assets.api.health import health_routes, orchestrator_issues
 from mlops_assets.api.pages import add_pages
 from mlops_assets.api.pipelines.routes import parts_of, routers
 from mlops_assets.api.problems import add_problem_handlers
@@ -61,7 +61,9 @@ def create_app(
         watched = declared_watched() if subjects is None else [_unwatched(subject) for subject in subjects]
     products = {product.name: product for product in watched}
     ledger = ledger or Ledger(database)
-    app.include_router(health_routes(database))
+    parts = parts_of(settings, database, frozenset(subject.name for subject in shown))
+    app.state.parts = parts
+    app.include_router(health_routes(database, orchestrator_issues(settings, parts.instance)))
     app.include_router(session.router)
     app.include_router(rollout_routes({s.name: s for s in shown}, ledger))
     app.include_router(drift_routes(products, ledger, settings.dagster_url))
@@ -70,7 +72,7 @@ def create_app(
     app.include_router(score_routes(database, settings.dagster_url))
     app.include_router(score_file_routes(database, storage))
     app.include_router(audit_routes(database))
-    for router in routers(parts_of(settings, database, frozenset(subject.name for subject in shown))):
+    for router in routers(parts):
         app.include_router(router)
     add_pages(app)
     add_problem_handlers(app)

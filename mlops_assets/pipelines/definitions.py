@@ -15,7 +15,7 @@ import dagster as dg
 from mlops_assets.pipelines import naming, store
 from mlops_assets.pipelines.dagster_assets import Version, schedule_of, shared_resources
 from mlops_assets.pipelines.dagster_stage import Platform
-from mlops_assets.runs.current import current_run, is_process_of_a_run
+from mlops_assets.runs.current import current_run, is_process_of_a_run, tag_current_run
 from mlops_assets.settings import load
 from mlops_assets.storage.database import Database
 
@@ -29,7 +29,7 @@ followed = False
 @dg.definitions
 def defs() -> dg.Definitions:
     if is_process_of_a_run():
-        return definitions_of([version_of_run(Platform.of_process().database, current_run())], active=frozenset())
+        return _definitions_of_run()
     if followed:
         return definitions_of([], active=frozenset())
     database = Database.connect(load().database)
@@ -37,6 +37,16 @@ def defs() -> dg.Definitions:
         return definitions_of(deployed_versions(database), active=frozenset())
     finally:
         database.dispose()
+
+
+def _definitions_of_run() -> dg.Definitions:
+    run = current_run()
+    version = version_of_run(Platform.of_process().database, run)
+    missing = {key: value for key, value in version.run_tags.items() if key not in run.tags}
+    if missing:
+        # Started on Dagster's own pages.
+        tag_current_run(missing)
+    return definitions_of([version], active=frozenset())
 
 
 def definitions_of(versions: Iterable[Version], active: frozenset[UUID]) -> dg.Definitions:

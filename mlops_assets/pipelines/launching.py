@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -64,6 +65,21 @@ def launch(
     # Our coordinator and launcher need no workspace: they know the run's code from the run.
     instance.submit_run(run.run_id, cast("Any", None))
     return run.run_id
+
+
+def submit_left(instance: DagsterInstance, before: datetime) -> list[str]:
+    """Submit what was made before this moment and not submitted, because its process ended in between; the ids."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    filters = RunsFilter(
+        tags={naming.DECLARED_TAG: naming.DECLARED},
+        statuses=[DagsterRunStatus.NOT_STARTED],
+        created_before=before,
+    )
+    left = [run.run_id for run in instance.get_runs(filters, ascending=True)]
+    for run_id in left:
+        instance.submit_run(run_id, cast("Any", None))
+    return left
 
 
 def cancel(instance: DagsterInstance, run_id: str) -> bool:

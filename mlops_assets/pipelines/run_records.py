@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mlops_assets.pipelines import naming
+from mlops_assets.pipelines.statuses import RunStatus as RunStatus
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRunStatus, RunRecord
@@ -23,16 +23,6 @@ SCHEDULE_TAG = "dagster/schedule_name"
 PLATFORM_TAGS = ("dagster/", ".dagster/", "mlops/")
 MANUAL, SCHEDULED = "MANUAL", "SCHEDULED"
 TRIGGERS = (MANUAL, SCHEDULED, "API", "WEBHOOK")
-
-
-class RunStatus(StrEnum):
-    """Where a run is, in the field's words."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
 
 
 # A run that is being cancelled counts as running until its process is gone.
@@ -114,8 +104,6 @@ def page(instance: DagsterInstance, asked: AskedRuns, limit: int, cursor: str | 
     wanted = _wanted(instance, asked)
     if wanted is None:
         found = Page()
-    elif asked.trigger == MANUAL:
-        found = _manual_page(instance, wanted, asked.ascending, limit, cursor)
     else:
         filters = RunsFilter(**wanted)
         records = instance.get_run_records(filters, limit + 1, ascending=asked.ascending, cursor=cursor)
@@ -165,29 +153,6 @@ def counts(instance: DagsterInstance, since: datetime | None = None) -> dict[Run
     }
 
 
-def _manual_page(
-    instance: DagsterInstance, wanted: dict[str, Any], ascending: bool, limit: int, cursor: str | None
-) -> Page:
-    """As `page`, of the runs that nothing else has triggered: those from Dagster's own pages have no tag for it."""
-    from dagster import RunsFilter
-
-    # Which runs lack a tag can't be asked for.
-    triggered: set[str] = set()
-    for tag, values in (
-        (naming.TRIGGER_TAG, [trigger for trigger in TRIGGERS if trigger != MANUAL]),
-        (SCHEDULE_TAG, _values(instance, SCHEDULE_TAG)),
-    ):
-        if values:
-            triggered.update(instance.get_run_ids(RunsFilter(**wanted | {"tags": {**wanted["tags"], tag: values}})))
-    ids = [run_id for run_id in instance.get_run_ids(RunsFilter(**wanted)) if run_id not in triggered]
-    if ascending:
-        ids.reverse()
-    start = 0 if cursor is None else ids.index(cursor) + 1 if cursor in ids else len(ids)
-    shown = ids[start : start + limit]
-    records = instance.get_run_records(RunsFilter(run_ids=shown), ascending=ascending) if shown else []
-    return Page([_run(record) for record in records], len(ids), len(ids) > start + limit)
-
-
 def _wanted(instance: DagsterInstance, asked: AskedRuns) -> dict[str, Any] | None:
     """The arguments of Dagster's filter; None if nothing can fit."""
     tags: dict[str, str | Sequence[str]] = {}
@@ -197,7 +162,7 @@ def _wanted(instance: DagsterInstance, asked: AskedRuns) -> dict[str, Any] | Non
         tags[key] = values if kept is None else [one for one in values if one in kept]
         if not tags[key]:
             return None
-    if asked.trigger is not None and asked.trigger != MANUAL:
+    if asked.trigger is not None:
         tags[naming.TRIGGER_TAG] = asked.trigger
     if asked.pipeline_id is not None:
         tags[naming.PIPELINE_TAG] = str(asked.pipeline_id)

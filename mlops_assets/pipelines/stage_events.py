@@ -8,27 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.pipelines.stage_facts import ENTRY, MESSAGE, TRACEBACK, StageFacts
+from mlops_assets.pipelines.statuses import StageStatus as StageStatus
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterEventType, DagsterInstance, EventLogEntry
 
 INTERRUPTED = "INTERRUPT"
 OWN_FAILURE = "dagster._core.definitions.events.Failure: "
-
-
-class StageStatus(StrEnum):
-    """Where a stage of a run is. PENDING also between two attempts."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    SKIPPED = "SKIPPED"
 
 
 @dataclass(frozen=True)

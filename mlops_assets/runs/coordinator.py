@@ -22,6 +22,7 @@ from dagster import (
     DagsterRunStatus,
     Field,
     IntSource,
+    Permissive,
     QueuedRunCoordinator,
     RunsFilter,
     Shape,
@@ -48,17 +49,20 @@ QUEUE_PAGE = 100
 class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
     """Launches a submitted run at once if no limit forbids it and no run that could start waits before it.
 
-    Configured like QueuedRunCoordinator, and by `retry_delay_seconds`. The limits are exact: submits are
-    serialised by the admission lock, and a run that the daemon dequeued on a view that was outdated by a direct
-    launch goes back to the head of the queue (see `admits`).
+    Configured like QueuedRunCoordinator, by `retry_delay_seconds`, and by `location_tags`. The limits are exact:
+    submits are serialised by the admission lock, and a run that the daemon dequeued on a view that was outdated by a
+    direct launch goes back to the head of the queue (see `admits`).
 
     A run that Dagster retries by itself waits in the queue: `retry_delay_seconds` for the first retry, twice as
     long for each further one. Nothing but the queue remembers that, so it holds through any restart.
     """
 
-    def __init__(self, retry_delay_seconds: int = 10, **values: Any) -> None:
+    def __init__(
+        self, retry_delay_seconds: int = 10, location_tags: Sequence[Mapping[str, Any]] = (), **values: Any
+    ) -> None:
         super().__init__(**values)
         self._retry_delay_seconds = retry_delay_seconds
+        self._location_tags = {entry["location"]: dict(entry["tags"]) for entry in location_tags}
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -70,6 +74,12 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
                 Noneable(Array(Shape({**limit, "limit": Field(IntSource)}))),  # type: ignore[no-untyped-call]
                 is_required=False,
                 description=fields["tag_concurrency_limits"].description,
+            ),
+            "location_tags": Field(
+                Array(Shape({"location": Field(str), "tags": Field(Permissive())})),  # type: ignore[no-untyped-call]
+                is_required=False,
+                default_value=[],
+                description="Tags that every run of a code location has, whoever starts it.",
             ),
             "retry_delay_seconds": Field(
                 IntSource,
@@ -96,6 +106,7 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Launch or enqueue the run; the run as it is afterwards."""
+        context = self._tagged(context)
         run = context.dagster_run
         if run.status == DagsterRunStatus.NOT_STARTED and self._may_skip_queue(run) and self._take_place(run):
             self._launch(run.run_id, context)
@@ -123,6 +134,17 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         except AdmissionTimeoutError as error:
             self._put_back(run, str(error))
         return False
+
+    def _tagged(self, context: SubmitRunContext) -> SubmitRunContext:
+        """The run with its location's tags; one that was started on Dagster's own pages doesn't have them."""
+        run = context.dagster_run
+        origin = run.remote_job_origin
+        location = origin.repository_origin.code_location_origin.location_name if origin is not None else ""
+        missing = {key: value for key, value in self._location_tags.get(location, {}).items() if key not in run.tags}
+        if not missing:
+            return context
+        self._instance.add_run_tags(run.run_id, missing)
+        return context._replace(dagster_run=self._reload(run.run_id))
 
     def _may_skip_queue(self, run: DagsterRun) -> bool:
         """Pools need the daemon's bookkeeping, retries have to wait."""

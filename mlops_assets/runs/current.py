@@ -6,6 +6,7 @@ The id is a variable of the environment, since a run's process may be forked or 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,18 @@ def set_current_run(run_id: str, instance: DagsterInstance) -> None:
     global _instance
     os.environ[VARIABLE] = run_id
     _instance = instance
+
+
+def tag_current_run(tags: Mapping[str, str]) -> None:
+    """Add tags to the run of this process."""
+    from dagster import DagsterInstance
+
+    run_id = os.environ[VARIABLE]
+    if _instance is not None:
+        _instance.add_run_tags(run_id, tags)
+        return
+    with DagsterInstance.get() as instance:
+        instance.add_run_tags(run_id, tags)
 
 
 def is_process_of_a_run() -> bool:

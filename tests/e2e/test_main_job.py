@@ -18,10 +18,28 @@ import httpx
 import psutil
 import pytest
 
-from mlops_assets.api.orchestrator import FINISHED, Orchestrator
+from mlops_assets.api.orchestrator import FINISHED, LAUNCH, Orchestrator
 from tests.e2e.installation import Installation, installation
 from tests.servers import wait_until
 
+DECLARED = """
+name: declared
+schedule: 0 3 * * *
+parameters:
+  rows: {type: integer, default: 3}
+stages:
+  - name: first
+    stage_type: DATA_INGESTION
+    source: |
+      def run(context):
+          return list(range(context.parameters["rows"]))
+  - name: second
+    stage_type: MODEL_EVALUATION
+    dependencies: [first]
+    source: |
+      def run(first):
+          return {"total": sum(first)}
+"""
 REQUEST = {"total_sqft": 1200, "location": "nowhere in particular", "bhk": 2, "bath": 2}
 
 
@@ -62,7 +80,7 @@ def test_up_again_changes_nothing(running: Installation) -> None:
 def test_status_and_doctor_find_everything_well(running: Installation) -> None:
     status = running.ok("status")
     names = ("postgres", "mlflow", "code", "runs", "webserver", "daemon", "house_prices_production")
-    names += ("house_prices_candidate", "gateway", "shipper", "controller", "api")
+    names += ("house_prices_candidate", "gateway", "shipper", "controller", "api", "pipelines", "stages")
     assert all(re.search(rf"^{name} +RUNNING", status, re.MULTILINE) for name in names), status
     wait_until(lambda: running.run("doctor").returncode == 0, 60, lambda: running.run("doctor").stdout)
 
@@ -201,6 +219,34 @@ def test_a_bad_file_stops_the_run_with_its_name_and_the_old_model_serves(
     assert done.returncode != 0
     assert "listings.csv" in done.stdout + done.stderr
     assert version(running) == served
+
+
+def test_a_declared_pipeline_is_in_dagster_and_runs(running: Installation, tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(DECLARED)
+    assert "version 1" in running.ok("pipeline", "apply", str(file))
+    with Orchestrator(running.settings.dagster_url) as dagster:
+        asked = "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { __typename } }"
+        key = {"path": ["pipelines", "declared", "second"]}
+        wait_until(lambda: dagster.query(asked, {"key": key})["assetNodeOrError"]["__typename"] == "AssetNode", 20)
+        output = running.ok("pipeline", "run", "declared", "-p", "rows=5", "--wait")
+        assert "COMPLETED" in output
+        # Dagster's own page starts the same.
+        selection = [{"path": ["pipelines", "declared", name]} for name in ("first", "second")]
+        selector = {"repositoryLocationName": "pipelines", "repositoryName": "__repository__"}
+        params = {"selector": selector | {"jobName": "__ASSET_JOB", "assetSelection": selection}, "mode": "default"}
+        launched = dagster.query(LAUNCH, {"params": params})["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        run_id = launched["run"]["runId"]
+        wait_until(lambda: dagster.status(run_id) in FINISHED, 60)
+        assert dagster.status(run_id) == "SUCCESS"
+    assert dagster_locations(running) == {"products", "pipelines"}
+
+
+def dagster_locations(made: Installation) -> set[str]:
+    """The code locations that Dagster has loaded without a problem."""
+    with Orchestrator(made.settings.dagster_url) as dagster:
+        return {"products", "pipelines"} - dagster.location_problems().keys()
 
 
 def test_a_second_installation_runs_beside_the_first(running: Installation) -> None:

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from mlops_assets.api.auth import Viewer
 from mlops_assets.api.pipelines.parts import Parts
 from mlops_assets.api.pipelines.run_schemas import LogLineView, StageLog
+from mlops_assets.api.pipelines.run_state import AskingRoute
 from mlops_assets.api.problems import answers
 from mlops_assets.pipelines import artifact_records, run_records, store
 from mlops_assets.pipelines.run_records import Run
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 def log_routes(parts: Parts) -> APIRouter:
     """The logs of a run's stages."""
-    router = APIRouter(tags=["runs"], dependencies=[Viewer], responses=answers(429))
+    router = APIRouter(tags=["runs"], dependencies=[Viewer], responses=answers(429), route_class=AskingRoute)
 
     @router.get(
         "/api/v1/runs/{run_id}/stages/{name}/logs",

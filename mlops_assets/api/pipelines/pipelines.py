@@ -18,6 +18,7 @@ from mlops_assets.api.pipelines.accepting import accepted
 from mlops_assets.api.pipelines.bodies import JSON, YAML, Body, described, json_or_yaml
 from mlops_assets.api.pipelines.changes import add_changes
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.run_state import AskingRoute
 from mlops_assets.api.pipelines.schemas import PipelineDetail, PipelinePage, Validation, Versions
 from mlops_assets.api.pipelines.views import detail_view, pipeline_view, problem_view, version_view
 from mlops_assets.api.preconditions import etag
@@ -43,7 +44,11 @@ Tags = Annotated[list[Tag], Query(alias="tag", max_length=20, description="name 
 def pipeline_routes(parts: Parts) -> APIRouter:
     """Every route of pipelines themselves below /api/v1/pipelines."""
     router = APIRouter(
-        prefix="/api/v1/pipelines", tags=["pipelines"], dependencies=[Viewer], responses=answers(401, 429, 503)
+        prefix="/api/v1/pipelines",
+        tags=["pipelines"],
+        dependencies=[Viewer],
+        responses=answers(401, 429, 503),
+        route_class=AskingRoute,
     )
     _add_reads(router, parts)
     add_changes(router, parts)

@@ -14,27 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mlops_assets.pipelines.spec import TagName, TagValue
 from mlops_assets.pipelines.stage_types import ArtifactType, StageType
-
-
-class RunStatus(StrEnum):
-    """Where a run is."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-
-class StageStatus(StrEnum):
-    """Where a stage of a run is. SKIPPED: a stage that it depends on didn't complete, or the run ended before it."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    SKIPPED = "SKIPPED"
+from mlops_assets.pipelines.statuses import RunStatus as RunStatus
+from mlops_assets.pipelines.statuses import StageStatus as StageStatus
 
 
 class Trigger(StrEnum):

@@ -273,3 +273,12 @@ def test_the_file_lock_holds_between_processes(make_instance: MakeInstance) -> N
         os.close(handle)
     with admission(instance, timeout_seconds=5):
         pass
+
+
+def test_a_run_of_a_location_gets_its_tags_whoever_starts_it(make_instance: MakeInstance) -> None:
+    entries = [{"location": "location", "tags": {"who": "anybody", "kind": "declared"}}]
+    instance = opened(make_instance, location_tags=entries)
+    run = submit(instance, new_run(instance, tags={"who": "me"}))
+    assert (run.tags["who"], run.tags["kind"]) == ("me", "declared")
+    other = opened(make_instance, location_tags=[{**entries[0], "location": "another"}])
+    assert "kind" not in submit(other).tags
