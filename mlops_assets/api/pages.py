@@ -5,6 +5,7 @@ Add a page here, with its files in `pages/`. Keep out data: pages read it from t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,19 @@ from starlette.staticfiles import StaticFiles
 from mlops_assets.api.auth import Viewer
 
 PAGES = Path(__file__).resolve().parent / "pages"
+# The pages read from their own address which pipeline or run is meant.
+PIPELINE_PAGES = {
+    "/pipelines": "pipelines.html",
+    "/pipelines/new": "pipeline_new.html",
+    "/pipelines/{name}": "pipeline_page.html",
+    "/runs": "runs.html",
+    "/runs/{run_id}": "run_page.html",
+    "/artifacts": "artifacts.html",
+}
 
 
 def add_pages(app: FastAPI) -> None:
-    """/rollouts, /drift, /scores, /docs, and the files they are made of."""
+    """/rollouts, /drift, /scores, /pipelines, /runs, /artifacts, /docs, and the files they are made of."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -39,6 +49,9 @@ def add_pages(app: FastAPI) -> None:
     def scores() -> FileResponse:
         return FileResponse(PAGES / "scores.html")
 
+    for path, page in PIPELINE_PAGES.items():
+        router.add_api_route(path, _answering(page), methods=["GET"])
+
     @router.get("/docs", dependencies=[Viewer])
     def docs() -> FileResponse:
         return FileResponse(PAGES / "docs.html")
@@ -52,6 +65,13 @@ def add_pages(app: FastAPI) -> None:
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=PAGES), name="static")
     app.mount("/docs-files", StaticFiles(directory=swagger_files()), name="docs-files")
+
+
+def _answering(page: str) -> Callable[[], FileResponse]:
+    def answer() -> FileResponse:
+        return FileResponse(PAGES / page)
+
+    return answer
 
 
 def swagger_files() -> Path:
