@@ -2,8 +2,7 @@
 
 Every function works in its caller's transaction. A change counts the pipeline's revision up, and fails if somebody else
 changed it since it was read; whoever listens on `CHANNEL` hears of it when it is committed. Add a change here. Keep out
-lists (`store_queries`), what Dagster loads (`store_deployed`), and what the numbers of a spec become in the database
-(`stored_spec`).
+lists (`store_queries`) and what Dagster loads (`store_deployed`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer
 
-from mlops_assets.pipelines import stored_spec
 from mlops_assets.pipelines.spec import PipelineSpec, digest
 from mlops_assets.pipelines.store_deployed import Deployed, deployed, mark_loaded, specs
 from mlops_assets.pipelines.store_queries import Asked, Head, head_of, listed
@@ -63,7 +61,6 @@ class ConflictError(StoreError):
 
 def create(session: Session, spec: PipelineSpec, by: str, *, deploy: bool) -> Pipeline:
     """A new pipeline with its first version. NameTakenError: also when another creation of the name was quicker."""
-    spec = stored_spec.lasting(spec)
     new = insert(Pipeline).values(id=uuid4(), name=spec.name, revision=1, version=1, active=spec.active, created_by=by)
     free = new.on_conflict_do_nothing(index_elements=["name"], index_where=text("deleted_at IS NULL"))
     made = session.scalars(free.returning(Pipeline)).one_or_none()
@@ -108,7 +105,6 @@ def add_version(session: Session, pipeline: Pipeline, spec: PipelineSpec, by: st
 
     NameTakenError, ChangedError; ConflictError: a new name for a deployed pipeline whose new version isn't deployed.
     """
-    spec = stored_spec.lasting(spec)
     _require_revision(session, pipeline)
     newest = _version(session, pipeline.id, pipeline.version)
     sha256 = digest(spec)
@@ -168,7 +164,7 @@ def versions(session: Session, pipeline_id: UUID) -> list[PipelineVersion]:
 
 def spec_of(row: PipelineVersion) -> PipelineSpec:
     """The spec of a version."""
-    return stored_spec.read(row.spec)
+    return PipelineSpec.model_validate(row.spec)
 
 
 def _version(session: Session, pipeline_id: UUID, number: int) -> PipelineVersion:

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from sqlalchemy import select, text, tuple_
 from sqlalchemy.orm import Session
 
-from mlops_assets.pipelines import stored_spec
 from mlops_assets.pipelines.spec import PipelineSpec
 from mlops_assets.storage.pipeline_tables import Pipeline, PipelineVersion
 
@@ -45,7 +44,7 @@ def specs(session: Session, wanted: Collection[tuple[UUID, int]]) -> dict[tuple[
     found = {}
     for pipeline_id, version, stored in rows:
         try:
-            found[pipeline_id, version] = stored_spec.read(stored)
+            found[pipeline_id, version] = PipelineSpec.model_validate(stored)
         except ValidationError:
             continue  # the caller sees that it is missing
     return found

@@ -84,7 +84,7 @@ def _filtered(asking: Select[Any], newest: type[PipelineVersion], asked: Asked) 
         )
     for tag, value in asked.tags:
         tags = newest.spec["tags"]
-        found = found.where(tags.has_key(tag) if value is None else tags[tag].astext == value)
+        found = found.where(tags[tag].astext.is_not(None) if value is None else tags[tag].astext == value)
     return found
 
 
@@ -102,7 +102,7 @@ def _with_heads() -> Select[Any]:
             Pipeline,
             *(spec[name].astext for name in ("title", "description", "owner", "schedule", "timezone")),
             spec["tags"],
-            func.jsonb_array_length(spec["stages"]),
+            func.json_array_length(spec["stages"]),
             *(deployed.spec[name].astext for name in ("schedule", "timezone")),
         )
         .join(newest, _is_newest(newest))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import CHAR, BigInteger, ForeignKey, ForeignKeyConstraint, Index
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mlops_assets.storage.database import NOW, SCHEMA, Base
@@ -60,7 +60,8 @@ class PipelineVersion(Base):
 
     pipeline_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.pipeline.id"), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    spec: Mapped[dict[str, Any]]
+    # As text, unlike other JSON: parameters stay in the order in which their author wrote them.
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     digest: Mapped[str] = mapped_column(CHAR(64))
     created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -229,8 +229,8 @@ def test_a_declared_pipeline_is_in_dagster_and_runs(running: Installation, tmp_p
         asked = "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { __typename } }"
         key = {"path": ["pipelines", "declared", "second"]}
         wait_until(lambda: dagster.query(asked, {"key": key})["assetNodeOrError"]["__typename"] == "AssetNode", 20)
-        output = running.ok("pipeline", "run", "declared", "-p", "rows=5", "--wait")
-        assert "COMPLETED" in output
+        by_command = running.ok("pipeline", "run", "declared", "-p", "rows=5", "--wait").strip()
+        assert "COMPLETED" in running.ok("pipeline", "status", by_command)
         # Dagster's own page starts the same.
         selection = [{"path": ["pipelines", "declared", name]} for name in ("first", "second")]
         selector = {"repositoryLocationName": "pipelines", "repositoryName": "__repository__"}

@@ -75,7 +75,7 @@ PURE = [
     *(f"access/{name}.py" for name in ("roles", "tokens", "known", "audit", "idempotency", "rate_limit")),
     *(f"pipelines/{name}.py" for name in ("spec", "stage_types", "problem", "structure", "graph", "source_text")),
     *(f"pipelines/{name}.py" for name in ("parameters", "validate", "yaml_file", "templates", "naming", "stage_facts")),
-    *(f"pipelines/{name}.py" for name in ("store", "store_queries", "store_deployed", "stored_spec")),
+    *(f"pipelines/{name}.py" for name in ("store", "store_queries", "store_deployed")),
     *(f"pipelines/{name}.py" for name in ("artifacts", "artifact_facts", "artifact_records", "artifact_content")),
     *(f"pipelines/{name}.py" for name in ("previews", "preview_tables", "preview_process", "retention", "stage_logs")),
     *(f"pipelines/{name}.py" for name in ("functions", "git_checkout", "git_program")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
 
 revision = "0008"
 down_revision = "0007"
@@ -55,7 +55,7 @@ def upgrade() -> None:
         "pipeline_version",
         sa.Column("pipeline_id", UUID, sa.ForeignKey(f"{SCHEMA}.pipeline.id"), primary_key=True),
         sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("spec", JSONB, nullable=False),
+        sa.Column("spec", JSON, nullable=False),
         sa.Column("digest", sa.CHAR(64), nullable=False),
         _text("created_by"),
         _made(),
