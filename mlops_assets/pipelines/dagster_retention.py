@@ -23,44 +23,51 @@ class PipelineRetentionComponent(dg.Component, dg.Model, dg.Resolvable):
     """Asset `platform/pipeline_files` with a job and a running schedule."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        stage = Stage(GROUP, "pipeline_files", STAGE_SECONDS)
+        return retention_definitions()
 
-        @dg.asset(
-            key=dg.AssetKey([GROUP, "pipeline_files"]),
-            group_name=f"{GROUP}_pipelines",
-            owners=["team:platform"],
-            tags={"stage": "CLEANUP"},
-            kinds={"postgres"},
-            op_tags=stage.op_tags,
-            description="Files and logs of declared pipelines' runs that were old enough to go; their records stay",
-        )
-        @stage
-        def pipeline_files(
-            context: dg.AssetExecutionContext,
-            settings: dg.ResourceParam[Any],
-            database: dg.ResourceParam[Any],
-            storage: dg.ResourceParam[Any],
-        ) -> dg.MaterializeResult:
-            from mlops_assets.pipelines.retention import expire
-            from mlops_assets.pipelines.stage_logs import StageLogs
 
-            def going(runs: Collection[str]) -> set[str]:
-                found = context.instance.get_runs(dg.RunsFilter(run_ids=list(runs), statuses=UNFINISHED))
-                return {run.run_id for run in found}
+def retention_definitions() -> dg.Definitions:
+    """The asset, its job and its schedule. Resources: `settings`, `database`, `storage`."""
+    stage = Stage(GROUP, "pipeline_files", STAGE_SECONDS)
 
-            done = expire(database, storage, StageLogs(settings.stage_logs), settings.artifact_days, going=going)
-            return dg.MaterializeResult(metadata={"days_kept": settings.artifact_days, **vars(done)})
+    @dg.asset(
+        key=dg.AssetKey([GROUP, "pipeline_files"]),
+        group_name=f"{GROUP}_pipelines",
+        owners=["team:platform"],
+        tags={"stage": "CLEANUP"},
+        kinds={"postgres"},
+        op_tags=stage.op_tags,
+        description="Files and logs of declared pipelines' runs that were old enough to go; their records stay",
+    )
+    @stage
+    def pipeline_files(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Any],
+        database: dg.ResourceParam[Any],
+        storage: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult:
+        from mlops_assets.pipelines.retention import expire
+        from mlops_assets.pipelines.stage_logs import StageLogs
 
-        job = dg.define_asset_job(
-            "platform_pipeline_files",
-            selection=[pipeline_files],
-            description="Removes old files and logs of declared pipelines' runs",
-        )
-        schedule = dg.ScheduleDefinition(
-            name=f"{job.name}_schedule",
-            job=job,
-            cron_schedule=CRON,
-            execution_timezone="UTC",
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-        )
-        return dg.Definitions(assets=[pipeline_files], jobs=[job], schedules=[schedule])
+        def going(runs: Collection[str]) -> set[str]:
+            if not runs:
+                return set()
+            found = context.instance.get_runs(dg.RunsFilter(run_ids=list(runs), statuses=UNFINISHED))
+            return {run.run_id for run in found}
+
+        done = expire(database, storage, StageLogs(settings.stage_logs), settings.artifact_days, going=going)
+        return dg.MaterializeResult(metadata={"days_kept": settings.artifact_days, **vars(done)})
+
+    job = dg.define_asset_job(
+        "platform_pipeline_files",
+        selection=[pipeline_files],
+        description="Removes old files and logs of declared pipelines' runs",
+    )
+    schedule = dg.ScheduleDefinition(
+        name=f"{job.name}_schedule",
+        job=job,
+        cron_schedule=CRON,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    return dg.Definitions(assets=[pipeline_files], jobs=[job], schedules=[schedule])

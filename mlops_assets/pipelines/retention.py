@@ -54,7 +54,7 @@ class Expired:
 def expire(
     database: Database, storage: Storage, logs: StageLogs, days: int, *, going: Going, now: datetime | None = None
 ) -> Expired:
-    """Remove what is older than `days`, but nothing of a run that hasn't ended: `going` tells which of some ids have.
+    """Remove what is older than `days`, but nothing of a run that hasn't ended: `going` gives those of some ids.
 
     Raises ValueError for less than a day, SQLAlchemyError, and whatever `going` raises.
     """
