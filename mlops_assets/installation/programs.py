@@ -111,7 +111,10 @@ def platform_programs(settings: Settings) -> list[Program]:
             stage=2,
             port=ports.dagster,
             ready_path="/server_info",
-            command=(str(BIN / "dagster-webserver"), "-h", host, "-p", str(ports.dagster), "-w", workspace),
+            command=(
+                *(PYTHON, "-m", "mlops_assets.installation.run_webserver"),
+                *("-h", host, "-p", str(ports.dagster), "-w", workspace),
+            ),
         ),
         Program(
             name="daemon",

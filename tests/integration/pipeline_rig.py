@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,15 +18,16 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.installation import ports, schema
+from mlops_assets.installation import ports, postgres, schema
 from mlops_assets.installation.programs import Program, platform_programs, rollout_programs
 from mlops_assets.installation.up import prepare_home
 from mlops_assets.runs.client import ForkServerClient
 from mlops_assets.sandbox.collect import remove_folder
 from mlops_assets.settings import PROJECT, Settings
 from tests.e2e.installation import free_offset
-from tests.servers import child_environment, running_postgres, wait_until
+from tests.servers import child_environment, wait_until
 
+BUSY_SECONDS = 30.0
 FINAL = {"COMPLETED", "FAILED", "CANCELLED"}
 PROGRAMS = ("pipelines", "runs", "stages", "daemon", "api")
 
@@ -45,9 +47,10 @@ class PipelineRig:
         try:
             self.settings = Settings(home=self.home, port_offset=free_offset(self.home), **self._more)
             prepare_home(self.settings)
-            self._stack.enter_context(running_postgres(self.home))
-            schema.migrate(self.settings)
+            postgres.prepare(self.settings)
             self._stack.callback(self._stop_all)
+            self.start("postgres")
+            schema.migrate(self.settings)
             for name in self._wanted:
                 self.start(name)
             self.token = (self.settings.secrets / "operator_token").read_text().strip()
@@ -72,11 +75,12 @@ class PipelineRig:
         with (self.settings.logs / f"{name}.log").open("ab") as output:
             self.processes[name] = subprocess.Popen(
                 program.command,
-                cwd=PROJECT,
+                cwd=PROJECT if program.user is None else "/",
                 env=child_environment(self.environment | program.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                **postgres.as_user(program.user),
             )
         wait_until(lambda: self._is_ready(name, program), 60, lambda: f"{name} isn't ready:\n{self.log(name)[-3000:]}")
 
@@ -113,6 +117,9 @@ class PipelineRig:
     def _is_ready(self, name: str, program: Program) -> bool:
         code = self.processes[name].poll()
         assert code is None, f"{name} ended with {code}:\n{self.log(name)[-3000:]}"
+        if name == "postgres":
+            schema.wait_for_database(self.settings)
+            return True
         if name == "runs":
             ForkServerClient(str(self.settings.runs_socket)).wait_until_ready(60)
             return True
@@ -121,8 +128,10 @@ class PipelineRig:
         return program.port is None or ports.answers(self.settings.host, program.port)
 
     def _stop_all(self) -> None:
-        for name in reversed(list(self.processes)):
+        for name in reversed([name for name in self.processes if name != "postgres"]):
             self.stop(name)
+        if "postgres" in self.processes:
+            self.stop("postgres", signal.SIGINT)
 
     def _explain(self, error: BaseException) -> None:
         for path in sorted(self.home.glob("logs/*.log")) + sorted(self.home.glob("run/runs/*.log")):
@@ -138,9 +147,13 @@ class PipelineRig:
             yield client
 
     def ask(self, method: str, path: str, **given: Any) -> Any:
-        """Ask, and fail unless it succeeds; the JSON of the answer."""
+        """Ask, and fail unless it succeeds; the JSON of the answer. Asks again, as it is told to, after a 503."""
+        give_up = time.monotonic() + BUSY_SECONDS
         with self.client() as client:
             answer = client.request(method, path, **given)
+            while answer.status_code == 503 and time.monotonic() < give_up:
+                time.sleep(0.2)
+                answer = client.request(method, path, **given)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 

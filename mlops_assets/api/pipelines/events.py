@@ -73,7 +73,7 @@ def event_routes(parts: Parts) -> APIRouter:
 
         After `end` nothing comes any more; a stream that ends without it is to be asked for again.
         """
-        reader = read_state(parts, id)
+        reader, _ = read_state(parts, id)
         tail = LogTail(parts.logs, id, Position.read((last_event_id or "")[:LONGEST_ID])) if logs else None
         return EventStream(streams, RunEvents(streams, id, reader, tail, request))
 

@@ -27,7 +27,7 @@ from mlops_assets.api.auth import Editor, Viewer
 from mlops_assets.api.once import Key, do_once
 from mlops_assets.api.pipelines.parts import Parts
 from mlops_assets.api.pipelines.run_schemas import RunDetail, RunOrder, RunPage, RunStatus, RunView, Trigger
-from mlops_assets.api.pipelines.run_state import AskingRoute, RunReader, database_answers, detail_view
+from mlops_assets.api.pipelines.run_state import AskingRoute, RunReader, RunState, database_answers, detail_view
 from mlops_assets.api.pipelines.run_views import run_view
 from mlops_assets.api.problems import answers
 from mlops_assets.pipelines import run_records, store
@@ -119,12 +119,13 @@ def unknown_run(run_id: str) -> HTTPException:
     return HTTPException(404, f"there is no run {run_id[:80]!r}")
 
 
-def read_state(parts: Parts, run_id: str) -> RunReader:
-    """A reader that has read the run once. HTTPException 404."""
+def read_state(parts: Parts, run_id: str) -> tuple[RunReader, RunState]:
+    """A reader of the run, and what it has read. HTTPException 404."""
     reader = RunReader(parts, run_id)
-    if not _RUN_ID.fullmatch(run_id) or reader.read() is None:
+    state = reader.read() if _RUN_ID.fullmatch(run_id) else None
+    if state is None:
         raise unknown_run(run_id)
-    return reader
+    return reader, state
 
 
 def _add_reads(router: APIRouter, parts: Parts) -> None:
@@ -141,9 +142,7 @@ def _add_reads(router: APIRouter, parts: Parts) -> None:
     @router.get("/runs/{id}", responses=answers(404))
     def read_run(id: RunId) -> RunDetail:
         """One run with its stages in execution order."""
-        state = read_state(parts, id).read()
-        if state is None:
-            raise unknown_run(id)
+        _, state = read_state(parts, id)
         return detail_view(state, parts.settings.dagster_url)
 
 
