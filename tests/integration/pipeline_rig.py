@@ -174,7 +174,9 @@ class PipelineRig:
 
     def finish(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
         """Wait for the end of a run; it with its stages."""
-        self.until(lambda: self.read(run_id)["status"] in FINAL, seconds, f"run {run_id} to end")
+        wait_until(
+            lambda: self.read(run_id)["status"] in FINAL, seconds, lambda: f"it doesn't end: {self.read(run_id)}"
+        )
         return self.read(run_id)
 
     def until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:

@@ -139,7 +139,8 @@ def test_the_server_goes_on_after_the_database_has_closed_its_connections(served
     with database.engine.connect() as connection:
         connection.execute(
             text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = user"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND usename = user"
             )
         )
     database.dispose()
