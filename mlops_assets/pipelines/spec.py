@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from mlops_assets.pipelines.stage_types import StageType
 
-RESERVED_TAGS = ("dagster/", "mlops/")
+RESERVED_TAGS = ("dagster/", ".dagster/", "mlops/")
 RESERVED_ENVIRONMENT = ("LD_", "MLOPS_", "DAGSTER_")
 
 

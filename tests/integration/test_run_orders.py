@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -202,6 +203,18 @@ def test_a_run_that_is_being_cancelled_stays_so(
     assert not audit.page(api.parts.database, Filters(action="run.cancel"), 10)
     tell(api.instance, spec, run_id, "RUN_FAILURE")
     assert "FAILED" in problem(client.post(f"/runs/{run_id}/cancel"), 409)["detail"]
+
+
+def test_texts_of_the_longest_kind_are_kept(api: RunsApi, client: httpx.Client, declared: UUID) -> None:
+    draw = random.Random(1)
+
+    def text(length: int) -> str:
+        return "".join(chr(draw.randrange(0x20000, 0x2A6DF)) for _ in range(length))
+
+    order = {"notes": text(500), "environment": text(100), "tags": {"x" * 63 + "/" + "y" * 63: text(256)}}
+    answer = client.post("/pipelines/made/runs", json=order)
+    assert answer.status_code == 201, answer.text
+    assert {key: answer.json()[key] for key in order} == order
 
 
 def test_the_name_of_every_tag_of_the_platform_is_kept_out_of_what_people_see(

@@ -12,7 +12,7 @@ export function openTrigger(pipeline, spec, { again = null, over }) {
   const environment = el("input", { type: "text", id: "run-environment", maxlength: "100", value: again?.environment ?? "", autocomplete: "off" });
   const tags = el("textarea", { id: "run-tags", rows: "2", class: "code", spellcheck: "false", "aria-describedby": "run-tags-error" });
   tags.value = Object.entries(again?.tags ?? {}).map(([name, value]) => `${name}=${value}`).join("\n");
-  const notes = el("textarea", { id: "run-notes", rows: "2", maxlength: "2000" });
+  const notes = el("textarea", { id: "run-notes", rows: "2", maxlength: "500" });
   notes.value = again?.notes ?? "";
   const wrong = el("p", { class: "error", id: "run-tags-error" });
 

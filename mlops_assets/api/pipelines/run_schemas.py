@@ -35,7 +35,8 @@ class RunOrder(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
     environment: Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")] | None = None
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=50)
-    notes: Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")] = ""
+    # Kept as a tag of the run, whose length in bytes PostgreSQL's index limits.
+    notes: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] = ""
     trigger: Literal["API", "MANUAL", "WEBHOOK"] = "API"
 
 

@@ -261,6 +261,7 @@ def test_a_field_that_is_not_as_declared_is_refused(fields: dict[str, Any], fiel
 
 def test_the_platforms_tags_are_its_own() -> None:
     assert places(pipeline(stage("a"), tags={"dagster/priority": "9"})) == {(None, "tags.dagster/priority")}
+    assert places(pipeline(stage("a"), tags={".dagster/repository": "x"})) == {(None, "tags..dagster/repository")}
 
 
 @pytest.mark.parametrize("raw", [None, [], "x", 3, {}, {"stages": None}, {"stages": {}}, {"stages": [None, 3, []]}])
