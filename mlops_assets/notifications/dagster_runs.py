@@ -23,6 +23,8 @@ MOST_AT_ONCE = 500
 OVERLAP = timedelta(seconds=60)
 # The same for the event log, where two events may be committed in another order than they are numbered.
 OVERLAP_EVENTS = 200
+# Runs of declared pipelines have no job of their own; this says whose they are.
+PIPELINE_NAME = "mlops/pipeline_name"
 WILL_RETRY = "dagster/will_retry"
 TRIGGER = "mlops/trigger"
 RETRAINS = ("rollback", "drift")
@@ -77,11 +79,13 @@ def failed_run(instance: DagsterInstance, record: Any) -> FailedRun:
     steps = [event for event in events if event.event_type == Happened.STEP_FAILURE]
     told = steps[0] if steps else (events[0] if events else None)
     ended = record.end_time
+    step = steps[0].step_key if steps else None
+    pipeline = run.tags.get(PIPELINE_NAME)
     return FailedRun(
         run_id=run.run_id,
-        job=run.job_name,
+        job=f"pipeline {pipeline}" if pipeline else run.job_name,
         product=run.tags.get("product"),
-        step=steps[0].step_key if steps else None,
+        step=step.removeprefix(f"pipelines__{pipeline}__") if step else None,
         error=_error(told) if told is not None else "",
         ended_at=datetime.fromtimestamp(ended, UTC) if ended else utc(record.update_timestamp),
     )

@@ -125,6 +125,21 @@ def test_a_failed_run_is_noted_once_with_job_step_error_and_link(
     assert found[0].link == f"http://127.0.0.1:3000/runs/{run_id}"
 
 
+def test_a_failed_run_of_a_declared_pipeline_is_noted_with_the_pipelines_name(
+    database: Database, instance: dg.DagsterInstance, on: Any
+) -> None:
+    @dg.asset(key=["pipelines", "sales", "train"])
+    def train() -> None:
+        raise dg.Failure("ValueError: no rows")
+
+    ticks = on(dagster_sensors.failed_run_sensor())
+    dg.materialize([train], instance=instance, raise_on_error=False, tags={"mlops/pipeline_name": "sales"})
+    assert ticks.tick() == "noted 1 new"
+    (found,) = noted(database)
+    assert (found.title, found.group) == ("[platform] pipeline sales failed at train", "run_failed:pipeline sales")
+    assert "ValueError: no rows" in found.body
+
+
 def test_a_run_that_succeeds_or_is_tried_again_is_not_noted(
     database: Database, instance: dg.DagsterInstance, on: Any
 ) -> None:
