@@ -18,6 +18,17 @@ from tests.made_verdicts import LAST, keep, month
 SEED = 20_18
 EXAMPLES = 25
 DRIFT = {"/api/v1/drift", "/api/v1/drift/{product}", "/api/v1/drift/{product}/{day}", "/drift/{product}/{day}/report"}
+# A launcher that starts nothing: what is fuzzed here is the API.
+DAGSTER = """
+run_launcher: {module: tests.unit.runs.recording_launcher, class: RecordingLauncher}
+run_coordinator: {module: mlops_assets.runs.coordinator, class: ImmediateRunCoordinator}
+telemetry: {enabled: false}
+"""
+PIPELINE = {
+    "name": "fuzzed",
+    "parameters": {"rows": {"type": "integer", "default": 1}},
+    "stages": [{"name": "work", "stage_type": "CLEANUP", "source": "def run(): return 1"}],
+}
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 
 
@@ -25,7 +36,12 @@ def test_no_request_makes_it_fail(database: Database, tmp_path: Path) -> None:
     storage = Storage(str(tmp_path / "storage"))
     storage.write_bytes("report.html", b"<p>figures")
     keep(database, *month(), report_uri=storage.locate("report.html"))
+    (tmp_path / "dagster.yaml").write_text(DAGSTER)
     with looked(database, tmp_path) as api, api.client() as client:
+        declared = client.post("/api/v1/pipelines", json=PIPELINE)
+        assert declared.status_code == 201, declared.text
+        run = client.post(f"/api/v1/pipelines/{PIPELINE['name']}/runs")
+        assert run.status_code == 201, run.text
         schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
         asked, paths = 0, set()
         for found in schema.get_all_operations():
@@ -45,12 +61,19 @@ def test_no_request_makes_it_fail(database: Database, tmp_path: Path) -> None:
                     case.path_parameters["product"] = PRODUCT
                     if asked % 4 == 1 and "day" in case.path_parameters:
                         case.path_parameters["day"] = LAST.isoformat()
+                known = {"/api/v1/runs/{id}": run.json()["id"], "/api/v1/pipelines/{id}": PIPELINE["name"]}
+                for path, name in known.items():
+                    # A stream of a run that is going doesn't end.
+                    endless = operation.method == "delete" or operation.path.endswith("/events")
+                    if asked % 2 and operation.path.startswith(path) and not endless:
+                        case.path_parameters["id"] = name
                 case.call_and_validate(
                     base_url=api.url, headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS, timeout=20
                 )
 
             ask()
         assert asked > EXAMPLES
-        assert paths >= DRIFT
+        assert paths >= DRIFT | {"/api/v1/pipelines/{id}/runs", "/api/v1/runs/{id}/events", "/api/v1/artifacts"}
+        assert client.get(f"/api/v1/pipelines/{PIPELINE['name']}").status_code == 200
         assert client.get(f"/drift/{PRODUCT}/{LAST}/report").text == "<p>figures"
         assert client.get(f"/api/v1/rollouts/{PRODUCT}").status_code == 200
