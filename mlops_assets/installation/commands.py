@@ -80,6 +80,7 @@ def addresses(settings: Settings, programs: list[Program], products: list[Produc
         table.add_row(product.title, f"{prefix}/")
         table.add_row("  its API, to read and try", f"{prefix}/docs")
     table.add_row("Rollouts", f"{settings.api_url}/rollouts")
+    table.add_row("Pipelines of your own", f"{settings.api_url}/pipelines")
     table.add_row("  the token to sign in", str(settings.secrets / TOKEN_FILE))
     table.add_row("Dagster", settings.dagster_url)
     table.add_row("MLflow", settings.mlflow_url)
