@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,9 @@ from mlops_assets.pipelines.problem import ProblemError
 from mlops_assets.pipelines.run_parents import with_parents
 from mlops_assets.pipelines.spec import PipelineSpec, StageSpec
 from mlops_assets.pipelines.stage_facts import ENTRY, StageFacts
+from mlops_assets.pipelines.stage_folders import StageFolder, StageFolders
 from mlops_assets.pipelines.stage_logs import StageLogs
 from mlops_assets.pipelines.stage_metadata import outcome_metadata
-from mlops_assets.sandbox.collect import remove_folder
 from mlops_assets.sandbox.log_lines import LogLine
 from mlops_assets.sandbox.order import Limits, StageOrder, StageOutcome, StoredValue
 from mlops_assets.sandbox.run import run_stage
@@ -121,24 +121,13 @@ class _Try:
             number=number,
         )
 
-    @contextmanager
-    def folder(self) -> Iterator[Path]:
-        """A private working folder, removed at the end."""
-        parent = self._platform.settings.stage_folders
-        parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        folder = parent / f"{self.attempt.run_id}.{self.attempt.stage}.{self.attempt.number}"
-        for path in (folder, _fetched(folder)):
-            if path.exists():
-                # Of a run whose process was killed in this very attempt, and which was taken up again.
-                remove_folder(path)
-            path.mkdir(mode=0o700)
-        try:
-            yield folder
-        finally:
-            remove_folder(folder)
-            remove_folder(_fetched(folder))
+    def folder(self) -> AbstractContextManager[StageFolder]:
+        """The attempt's working folder, removed at the end."""
+        attempt = self.attempt
+        name = f"{attempt.run_id}.{attempt.stage}.{attempt.number}"
+        return StageFolders(self._platform.settings.stage_folders).taken(name)
 
-    def run(self, folder: Path) -> StageOutcome:
+    def run(self, folder: StageFolder) -> StageOutcome:
         """The attempt in the sandbox. What can't be ordered is an attempt that failed."""
         attempt = self.attempt
         with self._platform.logs.writer(attempt.run_id, attempt.stage, attempt.number) as write:
@@ -154,7 +143,7 @@ class _Try:
                 starter=Warm(self._platform.settings.stages_socket),
             )
 
-    def _order(self, folder: Path) -> StageOrder:
+    def _order(self, folder: StageFolder) -> StageOrder:
         stage, settings = self._stage, self._platform.settings
         if stage.network and not settings.stage_network:
             raise _refused("network", "this installation doesn't let stages use the network (MLOPS_STAGE_NETWORK)")
@@ -165,11 +154,11 @@ class _Try:
             raise _refused(type(error).__name__, str(error)) from error
         return StageOrder(
             stage=stage.name,
-            folder=folder,
+            folder=folder.work,
             source=code.source,
             function=code.function,
             code_folder=code.code_folder,
-            arguments=self._arguments(_fetched(folder)),
+            arguments=self._arguments(folder.given),
             parameters={**parameters, **stage.parameters},
             config={**self._spec.config, **stage.config},
             facts=self._facts(),
@@ -214,11 +203,6 @@ class _Try:
                 key: value for key, value in tags.items() if not key.startswith(("dagster/", ".dagster/", "mlops/"))
             },
         }
-
-
-def _fetched(folder: Path) -> Path:
-    """Beside the stage's own folder: results of earlier stages that had to be fetched."""
-    return folder.with_name(f"{folder.name}.given")
 
 
 def wait_seconds(delay: float, attempt: int, run_id: str) -> float:

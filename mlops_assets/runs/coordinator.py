@@ -24,6 +24,7 @@ from dagster import (
     IntSource,
     Permissive,
     QueuedRunCoordinator,
+    RunRecord,
     RunsFilter,
     Shape,
 )
@@ -121,6 +122,10 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         """
         if run.run_id in self._admitted():
             return True
+        if self._is_early(run, time.time()):
+            # Queued between the daemon's look at the limits and its look at the queue.
+            self._put_back(run, "this retry has to wait")
+            return False
         try:
             with admission(self._instance):
                 config = self._queue_config()
@@ -187,13 +192,24 @@ class ImmediateRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             return []
         numbers = [str(number) for number in range(1, MOST_RETRIES + 1)]
         retries = RunsFilter(statuses=[DagsterRunStatus.QUEUED], tags={RETRY_NUMBER_TAG: numbers})
-        held = []
-        for record in self._instance.get_run_records(retries):
-            run = record.dagster_run
-            delay = run_delay(int(run.tags[RETRY_NUMBER_TAG]), run.run_id, self._retry_delay_seconds)
-            if now < record.create_timestamp.timestamp() + delay:
-                held.append({"key": PARENT_RUN_ID_TAG, "value": run.tags[PARENT_RUN_ID_TAG], "limit": 0})
-        return held
+        return [
+            {"key": PARENT_RUN_ID_TAG, "value": record.dagster_run.tags[PARENT_RUN_ID_TAG], "limit": 0}
+            for record in self._instance.get_run_records(retries)
+            if now < self._due(record)
+        ]
+
+    def _is_early(self, run: DagsterRun, now: float) -> bool:
+        """Whether the run is a retry whose time hasn't come."""
+        if RETRY_NUMBER_TAG not in run.tags or not self._instance.run_retries_enabled:
+            return False
+        record = self._instance.get_run_record_by_id(run.run_id)
+        return record is not None and now < self._due(record)
+
+    def _due(self, record: RunRecord) -> float:
+        """When a retry may start, in seconds since 1970."""
+        run = record.dagster_run
+        delay = run_delay(int(run.tags[RETRY_NUMBER_TAG]), run.run_id, self._retry_delay_seconds)
+        return record.create_timestamp.timestamp() + delay
 
     def _put_back(self, run: DagsterRun, reason: str) -> None:
         self._instance.report_engine_event(f"Put back into the queue: {reason}.", run, cls=self.__class__)

@@ -90,6 +90,7 @@ def test_a_run_whose_process_is_killed_goes_on_after_the_stages_that_were_done(r
     kept = rig.ask("GET", "/artifacts", params={"run": after["id"]})["items"]
     assert {artifact["stage"] for artifact in kept} == {"step_1", "step_2"}
     assert not left_behind(rig.settings.stage_folders)
+    assert not list(rig.settings.stage_folders.iterdir()), "the killed attempt's folder stays"
 
 
 def test_a_run_can_be_cancelled_at_any_moment(rig: PipelineRig) -> None:

@@ -78,7 +78,7 @@ PURE = [
     *(f"pipelines/{name}.py" for name in ("store", "store_queries", "store_deployed")),
     *(f"pipelines/{name}.py" for name in ("artifacts", "artifact_facts", "artifact_records", "artifact_content")),
     *(f"pipelines/{name}.py" for name in ("previews", "preview_tables", "preview_process", "retention", "stage_logs")),
-    *(f"pipelines/{name}.py" for name in ("functions", "git_checkout", "git_program")),
+    *(f"pipelines/{name}.py" for name in ("functions", "git_checkout", "git_program", "stage_folders")),
     "rehearsal/people.py",
 ]
 BANNED_WHEN_PURE = {"dagster", "mlflow", "dagster_mlflow", "bentoml", "fastapi"}

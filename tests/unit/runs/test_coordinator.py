@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import dagster as dg
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.storage.dagster_run import RunOpConcurrency
 
@@ -179,6 +179,32 @@ def test_a_retry_waits_its_time_in_the_queue_and_holds_nobody_up(
     made = record.create_timestamp.timestamp()
     assert due(after=70) == []
     assert due(after=130) == [retry.run_id]
+
+
+def test_a_retry_that_the_daemon_took_too_early_goes_back_to_the_queue(
+    make_instance: MakeInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The daemon asks for the limits and then reads the queue; this retry was queued in between.
+    instance = opened(make_instance, RETRIES, max_concurrent_runs=5, retry_delay_seconds=100)
+    died = submit(instance)
+    finish(instance, died)
+    retry = retry_of(instance, died)
+    coordinator = cast("ImmediateRunCoordinator", instance.run_coordinator)
+    record = instance.get_run_record_by_id(retry.run_id)
+    assert record is not None
+    made = record.create_timestamp.timestamp()
+
+    def admitted(after: float) -> bool:
+        starting = DagsterEvent(event_type_value=DagsterEventType.PIPELINE_STARTING.value, job_name=retry.job_name)
+        instance.report_dagster_event(starting, run_id=retry.run_id)
+        monkeypatch.setattr("mlops_assets.runs.coordinator.time.time", lambda: made + after)
+        return coordinator.admits(instance.get_run_by_id(retry.run_id) or retry)
+
+    assert not admitted(after=70)
+    again = instance.get_run_by_id(retry.run_id)
+    assert again is not None
+    assert again.status == DagsterRunStatus.QUEUED
+    assert admitted(after=130)
 
 
 def with_pool(run: DagsterRun) -> DagsterRun:
