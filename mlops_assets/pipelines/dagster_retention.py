@@ -47,6 +47,7 @@ def retention_definitions() -> dg.Definitions:
         storage: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult:
         from mlops_assets.pipelines.retention import expire
+        from mlops_assets.pipelines.stage_folders import StageFolders
         from mlops_assets.pipelines.stage_logs import StageLogs
 
         def going(runs: Collection[str]) -> set[str]:
@@ -55,6 +56,7 @@ def retention_definitions() -> dg.Definitions:
             found = context.instance.get_runs(dg.RunsFilter(run_ids=list(runs), statuses=UNFINISHED))
             return {run.run_id for run in found}
 
+        StageFolders(settings.stage_folders).remove_left()
         done = expire(database, storage, StageLogs(settings.stage_logs), settings.artifact_days, going=going)
         return dg.MaterializeResult(metadata={"days_kept": settings.artifact_days, **vars(done)})
 
