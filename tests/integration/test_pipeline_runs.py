@@ -22,14 +22,17 @@ def rig() -> Iterator[PipelineRig]:
         yield running
 
 
+STAGE = "work"
+
+
 def one_stage(name: str, source: str, **fields: Any) -> dict[str, Any]:
-    """A pipeline of one stage, `work`."""
+    """A pipeline of one stage, `STAGE`."""
     about = {key: fields.pop(key) for key in ("parameters", "timeout_seconds", "schedule", "config") if key in fields}
-    made = {"name": "work", "stage_type": "CUSTOM", "custom_name": "test", "source": textwrap.dedent(source), **fields}
+    made = {"name": STAGE, "stage_type": "CUSTOM", "custom_name": "test", "source": textwrap.dedent(source), **fields}
     return {"name": name, "stages": [made], **about}
 
 
-def began(rig: PipelineRig, run_id: str, name: str = "work") -> None:
+def began(rig: PipelineRig, run_id: str, name: str = STAGE) -> None:
     """Wait until a stage has printed something."""
     rig.until(lambda: bool(rig.ask("GET", f"/runs/{run_id}/stages/{name}/logs")["lines"]), 30, f"{name} to begin")
 
@@ -139,8 +142,9 @@ def test_a_stage_is_tried_again_as_often_as_it_says(rig: PipelineRig) -> None:
     rig.create(one_stage("retried", source, retry_count=3, retry_delay=0.2))
     run = rig.finish(rig.run("retried"))
     assert (run["status"], stage(run, "work")["attempt"]) == ("COMPLETED", 3)
-    texts = [rig.ask("GET", f"/runs/{run['id']}/stages/work/logs", params={"attempt": n})["lines"] for n in (1, 2, 3)]
-    assert [lines[0]["text"] for lines in texts] == ["attempt 1", "attempt 2", "attempt 3"]
+    logs = f"/runs/{run['id']}/stages/{STAGE}/logs"
+    firsts = [rig.ask("GET", logs, params={"attempt": number})["lines"][0]["text"] for number in (1, 2, 3)]
+    assert firsts == ["attempt 1", "attempt 2", "attempt 3"]
     rig.create(one_stage("never", "def run():\n    raise ValueError('no')", retry_count=1, retry_delay=0.1))
     run = rig.finish(rig.run("never"))
     assert (run["status"], stage(run, "work")["attempt"]) == ("FAILED", 2)
