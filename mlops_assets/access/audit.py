@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     """What came of an act."""
 
     DONE = "done"
+    PASSED = "passed"  # let in to Dagster or MLflow, which alone know what came of it
     REFUSED = "refused"  # it wasn't possible, or not allowed
     FAILED = "failed"  # a fault
 

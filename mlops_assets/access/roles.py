@@ -32,6 +32,7 @@ class Kind(StrEnum):
     FILE = "file"  # the installation's own token, in its folder of secrets
     TOKEN = "token"  # noqa: S105 (issued by `mlops token create`)
     SESSION = "session"  # a browser that signed in with one of these
+    OIDC = "oidc"  # a browser that signed in with the OpenID Connect provider
     CLI = "cli"  # somebody at a terminal who may open the database
 
 

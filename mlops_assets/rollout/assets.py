@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.runs.schedules import fresh_daily
 from mlops_assets.runs.stages import Stage
 
 SAMPLE_RATIO_GATE = "sample_ratio_gate"
@@ -17,6 +18,7 @@ GUARDRAILS_GATE = "guardrails_gate"
 HOUR_TAG = "mlops/look_hour"
 # Each reads some tables and writes a row or a picture.
 STAGE_SECONDS = 300
+RETENTION_CRON = "30 2 * * *"
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ def retention_asset(group: Group) -> dg.AssetsDefinition:
     @dg.asset(
         key=group.key("release_retention"),
         op_tags=stage.op_tags,
+        freshness_policy=fresh_daily(RETENTION_CRON),
         description=f"Marks releases beyond the newest {group.policy.keep_releases} as archived; deletes nothing.",
         **group.common({"postgres"}, "cleanup"),
     )

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from mlops_assets.rollout.assets import HOUR_TAG, Group
+from mlops_assets.rollout.assets import HOUR_TAG, RETENTION_CRON, Group
+from mlops_assets.runs.schedules import running_schedule
 
 SENSOR_SECONDS = 30
 UNFINISHED = [
@@ -46,14 +47,7 @@ def retention_job(group: Group) -> Any:
 
 def retention_schedule(job: Any) -> dg.ScheduleDefinition:
     """`<job>_schedule`: once a day."""
-    return dg.ScheduleDefinition(
-        name=f"{job.name}_schedule",
-        job=job,
-        cron_schedule="30 2 * * *",
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Archives once a day, when little else runs",
-    )
+    return running_schedule(job, RETENTION_CRON, "Archives once a day, when little else runs")
 
 
 def rollout_schedule(group: Group, job: Any) -> dg.ScheduleDefinition:

@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlops_assets.rollout.envoy.bootstrap import bootstrap_config
+from mlops_assets.rollout.envoy.door import Door
 from mlops_assets.rollout.envoy.process import ask
 from mlops_assets.rollout.envoy.routes import route_response
+from mlops_assets.rollout.envoy.tracing import Tracing
 from mlops_assets.rollout.envoy.upstreams import Config, Limits, Upstream
 from mlops_assets.rollout.state import State
 
-__all__ = ["Limits", "Upstream", "bootstrap", "command", "reopen_logs", "routes", "write"]
+__all__ = ["Door", "Limits", "Tracing", "Upstream", "bootstrap", "command", "reopen_logs", "routes", "write"]
 
 
 def bootstrap(
@@ -33,8 +35,12 @@ def bootstrap(
     failures_log: Path,
     limits: Limits | None = None,
     every_request: bool = False,
+    tracing: Tracing | None = None,
+    door: Door | None = None,
 ) -> Config:
     """What Envoy is started with. `every_request` logs each one, not only what failed or was slow.
+
+    Without `tracing` no trace is sent anywhere; without `door` there is no listener for people.
 
     Raises:
         ValueError: two products share a name, slot or path, or one hides a page.
@@ -49,6 +55,8 @@ def bootstrap(
         failures_log=failures_log,
         limits=limits or Limits(),
         every_request=every_request,
+        tracing=tracing,
+        door=door,
     )
 
 

@@ -6,6 +6,7 @@ process that stays up a hundred megabytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mlops_assets.rollout.ledger import Ledger, State
@@ -19,10 +20,16 @@ CALL_SECONDS = 10.0
 
 
 class Registry:
-    """The model registry of an MLflow server at `url`. Opens no connection until it is used."""
+    """The model registry of an MLflow server at `url`. Opens no connection until it is used.
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    `headers` are sent with each question: the token, where the server asks for one.
+    """
+
+    def __init__(
+        self, url: str, transport: httpx.BaseTransport | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.url = url
+        self._headers = dict(headers or {})
         self._transport = transport
 
     def align(self, ledger: Ledger, product: str) -> State:
@@ -51,7 +58,9 @@ class Registry:
         import httpx
 
         path = "/api/2.0/mlflow/registered-models/alias"
-        with httpx.Client(base_url=self.url, timeout=CALL_SECONDS, transport=self._transport) as client:
+        with httpx.Client(
+            base_url=self.url, timeout=CALL_SECONDS, transport=self._transport, headers=self._headers
+        ) as client:
             if version is not None:
                 client.post(path, json={"name": name, "alias": alias, "version": version}).raise_for_status()
                 return

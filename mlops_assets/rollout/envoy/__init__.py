@@ -9,6 +9,8 @@ files and running the process are `gateway` and `process`.
 | routes.py | the part that changes while it runs: who goes where |
 | bootstrap.py | the part that doesn't: the whole, put together |
 | listener.py, users.py, access_log.py, replies.py | how requests are taken in, told apart, logged, refused |
+| tracing.py | which requests a collector of traces is told of, if there is one |
+| door.py, door_replies.py | the listener for people, with Dagster and MLflow behind its sign-in |
 | clusters.py | how services are reached, watched and left out |
 | process.py | runs Envoy and stops it without breaking a request |
 """

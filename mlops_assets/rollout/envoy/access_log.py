@@ -28,6 +28,8 @@ ACCESS = {
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
 }
+OF_PRODUCTS = ("product", "assigned", "served_by")
+TRACE = {"trace_id": "%TRACE_ID%"}
 # As text, because a number in JSON is asked for. None of its values is the client's: the path is one of ours.
 FAILURE = (
     '{"request_id":"%REQ(x-request-id)%","at":%START_TIME(%s.%6f)%,'
@@ -37,20 +39,22 @@ FAILURE = (
 )
 
 
-def request_log(limits: Limits, *, every_request: bool) -> Config:
-    """One line on standard output for each request that failed or was slow; for each at all if asked."""
-    kind = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
-    config: Config = {
-        "name": "envoy.access_loggers.stdout",
-        "typed_config": {
-            "@type": f"type.googleapis.com/{kind}",
-            "log_format": {"json_format": ACCESS, **_formatters()},
-        },
-    }
+def request_log(limits: Limits, *, every_request: bool, traced: bool) -> Config:
+    """One line on standard output for each request that failed or was slow; for each at all if asked.
+
+    `traced`: with its trace, which the tracer has checked.
+    """
+    config = _to_stdout(ACCESS | (TRACE if traced else {}))
     if not every_request:
         slow = {"duration_filter": {"comparison": _at_least(round(limits.slow_seconds * 1000))}}
         config["filter"] = {"or_filter": {"filters": [_server_error(), slow]}}
     return config
+
+
+def door_log() -> Config:
+    """One line on standard output for each request through the door that failed. Slow ones wait for events."""
+    known = {name: value for name, value in ACCESS.items() if name not in OF_PRODUCTS}
+    return _to_stdout({"listener": "door"} | known) | {"filter": _server_error()}
 
 
 def failure_log(upstreams: Sequence[Upstream], file: Path) -> Config:
@@ -79,6 +83,17 @@ def failure_log(upstreams: Sequence[Upstream], file: Path) -> Config:
             "@type": f"type.googleapis.com/{kind}",
             "path": str(file),
             "log_format": {"text_format_source": {"inline_string": FAILURE}, **_formatters()},
+        },
+    }
+
+
+def _to_stdout(fields: Config) -> Config:
+    kind = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": f"type.googleapis.com/{kind}",
+            "log_format": {"json_format": fields, **_formatters()},
         },
     }
 

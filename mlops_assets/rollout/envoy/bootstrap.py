@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_assets.rollout.envoy.clusters import admin_cluster, product_clusters
+from mlops_assets.rollout.envoy.door import Door, door_clusters, door_listener
 from mlops_assets.rollout.envoy.listener import metrics_listener, public_listener
+from mlops_assets.rollout.envoy.tracing import Tracing, collector_cluster, runtime_layer
 from mlops_assets.rollout.envoy.upstreams import Config, Limits, Upstream, checked
 
 MONITORS = "envoy.extensions.resource_monitors"
@@ -28,6 +30,9 @@ STATISTICS = (
     r"http\.gateway\.downstream_cx_(total|active|overload_disable_keepalive)",
     r"http\.gateway\.rds\.gateway\.(update_success|update_rejected|update_failure|version)",
     r"http\.gateway\.no_route|gateway\.http_local_rate_limit\.(enabled|rate_limited)",
+    r"tracing\.opentelemetry\.spans_(sent|dropped)",
+    r"http\.door\.(downstream_rq_(total|active|time|[1-5]xx)|downstream_cx_active)",
+    r"http\.door\.ext_authz\.door\.(ok|denied|error)|connection_limit\.door\.limited_connections",
     r"http\.gateway\.lua\.errors|overload\..*\.(pressure|active)",
     r"server\.(live|state|uptime|memory_allocated|memory_heap_size|concurrency|total_connections)",
 )
@@ -44,17 +49,29 @@ def bootstrap_config(
     failures_log: Path,
     limits: Limits,
     every_request: bool,
+    tracing: Tracing | None,
+    door: Door | None,
 ) -> Config:
     """The whole bootstrap configuration."""
     ordered = checked(upstreams)
-    public = public_listener(ordered, host, port, routes_file, failures_log, limits, every_request=every_request)
+    public = public_listener(
+        ordered, host, port, routes_file, failures_log, limits, every_request=every_request, tracing=tracing
+    )
+    clusters = [c for u in ordered for c in product_clusters(u, limits)] + [admin_cluster(admin_socket)]
+    if tracing is not None:
+        clusters.append(collector_cluster(tracing))
+    listeners = [public, metrics_listener(host, metrics_port)]
+    if door is not None:
+        clusters += door_clusters(door)
+        listeners.append(door_listener(door, limits))
     return {
         "node": {"id": "gateway", "cluster": "gateway"},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": OWNER_ONLY}}},
         "static_resources": {
-            "listeners": [public, metrics_listener(host, metrics_port)],
-            "clusters": [c for u in ordered for c in product_clusters(u, limits)] + [admin_cluster(admin_socket)],
+            "listeners": listeners,
+            "clusters": clusters,
         },
+        **({} if tracing is None else {"layered_runtime": runtime_layer()}),
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [_regex(p) for p in STATISTICS]}}},
         "overload_manager": _overload(limits),
     }

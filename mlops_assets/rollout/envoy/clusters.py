@@ -41,7 +41,7 @@ def admin_cluster(socket: Path) -> Config:
     return {
         "name": ADMIN,
         "connect_timeout": "1s",
-        "load_assignment": _endpoint(ADMIN, {"pipe": {"path": str(socket)}}),
+        "load_assignment": endpoint(ADMIN, {"pipe": {"path": str(socket)}}),
     }
 
 
@@ -49,7 +49,7 @@ def _service(name: str, address: str, port: int, limits: Limits) -> Config:
     return {
         "name": name,
         "connect_timeout": seconds(limits.connect_seconds),
-        "load_assignment": _endpoint(name, {"socket_address": {"address": address, "port_value": port}}),
+        "load_assignment": endpoint(name, {"socket_address": {"address": address, "port_value": port}}),
         "typed_extension_protocol_options": {
             HTTP_OPTIONS: {
                 "@type": f"type.googleapis.com/{HTTP_OPTIONS}",
@@ -123,5 +123,6 @@ def _breakers(limits: Limits) -> Config:
     return {"thresholds": [threshold]}
 
 
-def _endpoint(name: str, address: Config) -> Config:
+def endpoint(name: str, address: Config) -> Config:
+    """The one address of a cluster."""
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}

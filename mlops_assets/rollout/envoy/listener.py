@@ -11,6 +11,7 @@ from pathlib import Path
 from mlops_assets.rollout.envoy.access_log import failure_log, request_log
 from mlops_assets.rollout.envoy.clusters import ADMIN
 from mlops_assets.rollout.envoy.replies import RETRY_AFTER, local_replies
+from mlops_assets.rollout.envoy.tracing import Tracing, request_tracing
 from mlops_assets.rollout.envoy.upstreams import FEEDBACK_PATH, ROUTES_NAME, Config, Limits, Upstream, seconds
 from mlops_assets.rollout.envoy.users import early_mutations, user_filter
 
@@ -29,8 +30,10 @@ def public_listener(
     limits: Limits,
     *,
     every_request: bool,
+    tracing: Tracing | None,
 ) -> Config:
     """The listener of all clients."""
+    traced = tracing is not None
     manager = {
         "stat_prefix": ROUTES_NAME,
         "rds": {
@@ -41,14 +44,18 @@ def public_listener(
                 "initial_fetch_timeout": "5s",
             },
         },
-        "early_header_mutation_extensions": early_mutations(),
-        "http_filters": [_rate_limit(limits), user_filter(), _body_limit(limits), _router()],
-        "access_log": [request_log(limits, every_request=every_request), failure_log(upstreams, failures_log)],
+        "early_header_mutation_extensions": early_mutations(traced=traced),
+        "http_filters": [_rate_limit(limits), user_filter(), _body_limit(limits), router()],
+        "access_log": [
+            request_log(limits, every_request=every_request, traced=traced),
+            failure_log(upstreams, failures_log),
+        ],
         "local_reply_config": local_replies(limits),
-        **_what_clients_may_send(limits),
+        **what_clients_may_send(limits),
         **_how_long_clients_may_take(limits),
+        **({} if tracing is None else {"tracing": request_tracing(tracing)}),
     }
-    return _listener(ROUTES_NAME, host, port, manager)
+    return http_listener(ROUTES_NAME, host, port, manager)
 
 
 def metrics_listener(host: str, port: int) -> Config:
@@ -56,7 +63,7 @@ def metrics_listener(host: str, port: int) -> Config:
     get = {"name": ":method", "string_match": {"exact": "GET"}}
     manager = {
         "stat_prefix": "metrics",
-        "http_filters": [_router(stats=False)],
+        "http_filters": [router(stats=False)],
         "server_header_transformation": "PASS_THROUGH",
         "local_reply_config": local_replies(Limits()),
         "route_config": {
@@ -76,10 +83,11 @@ def metrics_listener(host: str, port: int) -> Config:
         },
     }
     # Metrics are wanted most when clients have taken every connection.
-    return _listener("metrics", host, port, manager) | {"ignore_global_conn_limit": True}
+    return http_listener("metrics", host, port, manager) | {"ignore_global_conn_limit": True}
 
 
-def _listener(name: str, host: str, port: int, manager: Config) -> Config:
+def http_listener(name: str, host: str, port: int, manager: Config) -> Config:
+    """A listener of HTTP with this connection manager."""
     kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     chain = {
         "name": "envoy.filters.network.http_connection_manager",
@@ -93,7 +101,8 @@ def _listener(name: str, host: str, port: int, manager: Config) -> Config:
     }
 
 
-def _what_clients_may_send(limits: Limits) -> Config:
+def what_clients_may_send(limits: Limits) -> Config:
+    """Which paths, headers and protocols are taken, and what a client can't claim."""
     return {
         "codec_type": "AUTO",
         "max_request_headers_kb": limits.header_kb,
@@ -139,7 +148,7 @@ def _rate_limit(limits: Limits) -> Config:
     feedback = {"name": ":path", "string_match": {"contains": FEEDBACK_PATH}}
     match = {"header_value_match": {"descriptor_key": "path", "descriptor_value": "feedback", "headers": [feedback]}}
     entry = {"key": "path", "value": "feedback"}
-    return _filter(
+    return http_filter(
         "local_ratelimit",
         "local_ratelimit.v3.LocalRateLimit",
         {
@@ -161,14 +170,16 @@ def _bucket(per_second: int) -> Config:
 def _body_limit(limits: Limits) -> Config:
     # Holds the request until it is complete: a slow client keeps none of a service's time, and a service's worker
     # isn't bothered with a body that turns out too large.
-    return _filter("buffer", "buffer.v3.Buffer", {"max_request_bytes": limits.body_bytes})
+    return http_filter("buffer", "buffer.v3.Buffer", {"max_request_bytes": limits.body_bytes})
 
 
-def _router(*, stats: bool = True) -> Config:
-    return _filter("router", "router.v3.Router", {"suppress_envoy_headers": True, "dynamic_stats": stats})
+def router(*, stats: bool = True) -> Config:
+    """The last HTTP filter, which sends a request to its cluster."""
+    return http_filter("router", "router.v3.Router", {"suppress_envoy_headers": True, "dynamic_stats": stats})
 
 
-def _filter(name: str, kind: str, config: Config) -> Config:
+def http_filter(name: str, kind: str, config: Config) -> Config:
+    """One of Envoy's own HTTP filters."""
     return {
         "name": f"envoy.filters.http.{name}",
         "typed_config": {"@type": f"type.googleapis.com/{HTTP}.{kind}", **config},

@@ -5,6 +5,7 @@ Add here what a request must look like before routing. Keep out which service it
 
 from __future__ import annotations
 
+from mlops_assets.rollout.envoy.tracing import FOREIGN
 from mlops_assets.rollout.envoy.upstreams import (
     FORCE_HEADER,
     FORCED,
@@ -47,8 +48,8 @@ end
 """
 
 
-def early_mutations() -> list[Config]:
-    """What happens to headers before the first look at the routes."""
+def early_mutations(*, traced: bool) -> list[Config]:
+    """What happens to headers before the first look at the routes; `traced`: and before a trace begins."""
     mutations: list[Config] = [
         {"remove": FORCED},
         _set(FORCED, f"%REQ({FORCE_HEADER})%"),
@@ -56,7 +57,13 @@ def early_mutations() -> list[Config]:
         _set(NEW_USER, "%UNIQUE_ID%"),
         *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in CLAIMS),
         {"remove": "x-served-by"},
+        *({"remove": name} for name in (FOREIGN if traced else ())),
     ]
+    return header_mutations(mutations)
+
+
+def header_mutations(mutations: list[Config]) -> list[Config]:
+    """These changes of a request's headers, before anything else looks at them."""
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     return [{"name": MUTATION, "typed_config": {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}}]
 
