@@ -14,3 +14,7 @@ ALTER ROLE grafana SET timezone = 'UTC';
 GRANT USAGE ON SCHEMA mlflow, mlops TO grafana;
 GRANT SELECT ON mlflow.experiments, mlflow.runs, mlflow.tags, mlflow.params, mlflow.latest_metrics TO grafana;
 GRANT SELECT ON mlops.scored_month, mlops.scored_record TO grafana;
+GRANT SELECT ON mlops.stage_usage, mlops.drift_verdict, mlops.health_report TO grafana;
+-- Not the keys of orders and not the evidence.
+GRANT SELECT (id, product, event, phase, production, candidate, candidate_share, actor, reason, created_at)
+  ON mlops.ledger TO grafana;

@@ -1,6 +1,6 @@
-"""The platform's own assets: for now the self-test, a two-stage run that proves that runs really happen.
+"""The platform's self-test: a two-stage run that proves that runs really happen.
 
-Add here what watches the platform itself. Keep out what watches one product.
+Keep out what watches the platform while it works (`health`) and what watches one product.
 """
 
 from typing import Any

@@ -1,15 +1,13 @@
 """The dashboard of traffic anomalies: the runs that MLflow tracks, and the scored months.
 
 Add a panel here; it stands after the one before it, and the widths of a line add up to 24. Keep out queries and how
-kinds of panel look. `text` is the content of deploy/grafana/dashboards/traffic_anomalies.json; a test fails when that
-is out of date.
+kinds of panel look.
 """
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, QueryVariable, Row
 from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard, units
 
 from mlops_assets.observability.grafana import panels, score_queries, tracking_queries
@@ -18,11 +16,6 @@ from mlops_assets.observability.grafana.panels import Shown
 # Columns that scored months are counted by, and the words for them.
 GROUPS = {"weather_condition": "weather", "prim_contributory_cause": "cause"}
 FULL, HALF = 24, 12
-
-
-def text() -> str:
-    """The dashboard as JSON, with a newline at its end."""
-    return JSONEncoder(sort_keys=True, indent=1, ensure_ascii=False).encode(made().build()) + "\n"
 
 
 def made() -> Dashboard:

@@ -9,17 +9,17 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.observability.automation_chart import chart
-from mlops_assets.observability.automation_facts import Automation, condition_words, read
-from mlops_assets.observability.automation_page import page
-from mlops_assets.observability.automation_words import cron_words, duration_words
+from mlops_assets.observability.automation.chart import chart
+from mlops_assets.observability.automation.facts import Automation, condition_words, read
+from mlops_assets.observability.automation.page import page
+from mlops_assets.observability.automation.words import cron_words, duration_words
 from mlops_assets.runs.stages import Stage
 from mlops_assets.settings import PROJECT
 
 COMMITTED = PROJECT / "deploy" / "AUTOMATION.md"
 MAKE = """
 from mlops_assets.definitions import defs
-from mlops_assets.observability.automation_page import project_page
+from mlops_assets.observability.automation.page import project_page
 print(project_page(defs()), end="")
 """
 INSTANCE: dict[str, Any] = {

@@ -1,15 +1,15 @@
 """One product's automation as a Mermaid flowchart: what is watched, what triggers, jobs with assets, what is written.
 
 Jobs that touch nothing else of it (housekeeping) are left to the tables. Add here how a fact is drawn. Keep out the
-facts (`automation_facts`) and the tables (`automation_page`).
+facts (`facts`) and the tables (`page`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mlops_assets.observability.automation_facts import Asset, Automation, Job, Trigger
-from mlops_assets.observability.automation_words import cron_words, interval_words
+from mlops_assets.observability.automation.facts import Asset, Automation, Job, Trigger
+from mlops_assets.observability.automation.words import cron_words, interval_words
 
 STYLES = (
     "classDef data fill:#fff3d6,stroke:#b58105,color:#3d2c00",

@@ -1,8 +1,8 @@
 """What triggers what, read from the loaded definitions: triggers, jobs, assets and checks as plain records.
 
-Add here a fact that the definitions hold and the page should tell. Keep out wording and drawing
-(`automation_page`, `automation_chart`). What isn't in a definition of Dagster is declared on it as metadata:
-`mlops/watches` and `mlops/writes` name what a sensor or an asset reads or changes outside Dagster.
+Add here a fact that the definitions hold and the page should tell. Keep out wording and drawing (`page`, `chart`). What
+isn't in a definition of Dagster is declared on it as metadata: `mlops/watches` and `mlops/writes` name what a sensor or
+an asset reads or changes outside Dagster.
 """
 
 from __future__ import annotations

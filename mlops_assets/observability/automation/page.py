@@ -1,8 +1,7 @@
 """The page that tells and draws what triggers what: Markdown with Mermaid charts, made from the loaded definitions.
 
-Add here a column or a table. Keep out the facts (`automation_facts`), the drawing (`automation_chart`) and the
-wording of times (`automation_words`). Nothing on the page is written by hand: a description belongs to the
-definition.
+Add here a column or a table. Keep out the facts (`facts`), the drawing (`chart`) and the wording of times (`words`).
+Nothing on the page is written by hand: a description belongs to the definition.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.observability.automation_chart import chart
-from mlops_assets.observability.automation_facts import Asset, Automation, Job, Trigger, read
-from mlops_assets.observability.automation_words import cron_words, duration_words, interval_words
+from mlops_assets.observability.automation.chart import chart
+from mlops_assets.observability.automation.facts import Asset, Automation, Job, Trigger, read
+from mlops_assets.observability.automation.words import cron_words, duration_words, interval_words
 from mlops_assets.settings import PROJECT
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The page that tells and draws what triggers what, made from the loaded definitions."""

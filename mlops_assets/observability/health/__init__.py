@@ -1,0 +1,1 @@
+"""How the platform is: facts, the rules that judge them, and the hourly report."""
