@@ -1,4 +1,6 @@
-"""Who may use the control API: whoever holds the operators' token, an issued one, or a session opened with either.
+"""Who may use the control API: who holds the operators' token or an issued one, or has a session.
+
+A session is opened with a token, or by signing in with the OpenID Connect provider (`sign_in`).
 
 Add here another way to prove who is asking. Keep out what each role may do (`access.roles`). The token never leaves
 this file: a browser gets a signed value that expires, and a change by a session needs what another site's page
@@ -8,11 +10,14 @@ can't send.
 from __future__ import annotations
 
 import hmac
+import json
 import math
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +31,9 @@ from mlops_assets.access.rate_limit import RateLimit
 from mlops_assets.access.roles import Caller, Kind, Role
 
 COOKIE = "mlops_session"
+SESSION = "session"
+# No id of an issued token reads so.
+OIDC = "oidc"
 SESSION_SECONDS = 12 * 3600
 SHORTEST_TOKEN = 16
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,7 +45,7 @@ FAILURES = 10
 FAILURE_SECONDS = 60.0
 MAX_ADDRESSES = 1000
 
-NO_PROOF = "send the operators' token or one of `mlops token create`, or sign in at /rollouts"
+NO_PROOF = "send the operators' token or one of `mlops token create`, or sign in at /sign-in"
 
 _bearer = HTTPBearer(auto_error=False, description="The installation's operator token, or an issued one")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="Set by POST /session")
@@ -87,10 +95,19 @@ FILE_CALLER = Caller("operator", "operator", Role.OPERATOR, Kind.FILE)
 FILE_SESSION = Caller("operator", "operator", Role.OPERATOR, Kind.SESSION)
 
 
+@dataclass(frozen=True)
+class Session:
+    """Whose session it is, and when it ends, in seconds since 1970."""
+
+    caller: Caller
+    expires: int
+
+
 class Authority:
     """Knows the operators' token and the issued ones, opens sessions and checks them all.
 
-    A new operators' token ends every session, a revoked one those that were opened with it.
+    A new operators' token ends every session, a revoked one those that were opened with it. `provider` marks the
+    OpenID Connect provider and the rules of who has which role there: sessions of another one have ended.
     """
 
     def __init__(
@@ -100,12 +117,14 @@ class Authority:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         issued: KnownTokens | None = None,
+        provider: str | None = None,
     ) -> None:
         if len(token) < SHORTEST_TOKEN:
             raise TokenError(f"the operator token must have at least {SHORTEST_TOKEN} characters")
         self._token = token.encode()
         self._clock = clock
         self._issued = issued
+        self._provider = provider
         self._attempts = FailedAttempts(monotonic)
 
     def caller(self, given: str) -> Caller | None:
@@ -120,34 +139,75 @@ class Authority:
         Raises:
             HTTPException: 401 for a wrong token, 429 for any token after too many wrong ones.
         """
+        self.require_patience(address)
+        caller = self.caller(given)
+        if caller is None:
+            self.failed(address)
+            raise HTTPException(401, "this is neither the operators' token nor one that is valid")
+        return self._opened("" if caller.kind is Kind.FILE else caller.id)
+
+    def require_patience(self, address: str) -> None:
+        """Return if the address may try to sign in. Raises HTTPException 429 after too many that failed."""
         wait = self._attempts.wait_seconds(address)
         if wait > 0:
             raise HTTPException(
-                429, f"too many wrong tokens; try again in {wait:.0f} s", {"Retry-After": str(int(wait) + 1)}
+                429, f"too many failed sign-ins; try again in {wait:.0f} s", {"Retry-After": str(int(wait) + 1)}
             )
-        caller = self.caller(given)
-        if caller is None:
-            self._attempts.add(address)
-            raise HTTPException(401, "this is neither the operators' token nor one that is valid")
+
+    def failed(self, address: str) -> None:
+        """Somebody there failed to sign in."""
+        self._attempts.add(address)
+
+    def open_for(self, caller: Caller) -> str:
+        """A new session's value for whom the provider has told about: id, name and role are inside."""
+        known = {"id": caller.id, "name": caller.name, "role": caller.role, "by": self._provider}
+        return self._opened(f"{OIDC}.{urlsafe_b64encode(json.dumps(known).encode()).decode()}")
+
+    def _opened(self, by: str) -> str:
         content = f"{int(self._clock()) + SESSION_SECONDS}.{secrets.token_hex(16)}"
-        return self._signed(content if caller.kind is Kind.FILE else f"{content}.{caller.id}")
+        return self.signed(SESSION, f"{content}.{by}" if by else content)
 
     def of_session(self, value: str) -> Caller | None:
-        """Who opened the session; None if `sign_in` didn't give this value, it expired, or its token is revoked."""
-        content, _, _ = value.rpartition(".")
-        if not hmac.compare_digest(self._signed(content).encode(), value.encode("utf-8", "surrogatepass")):
+        """Whose session it is; None if nobody opened it, it expired, or what it was opened with isn't valid now."""
+        found = self.session(value)
+        return found.caller if found is not None else None
+
+    def session(self, value: str) -> Session | None:
+        """The same with the moment at which it ends."""
+        content = self.unsigned(SESSION, value)
+        if content is None:
             return None
         expires, _, opened_with = content.partition(".")
         if not expires.isdigit() or int(expires) <= self._clock():
             return None
-        _, _, token_id = opened_with.partition(".")
-        if not token_id:
-            return FILE_SESSION
-        return self._issued.of_session(token_id) if self._issued is not None else None
+        caller = self._of_session(opened_with.partition(".")[2])
+        return Session(caller, int(expires)) if caller is not None else None
 
-    def _signed(self, content: str) -> str:
-        message = b"mlops session\0" + content.encode("utf-8", "surrogatepass")
-        return f"{content}.{hmac.new(self._token, message, sha256).hexdigest()}"
+    def _of_session(self, by: str) -> Caller | None:
+        """Whoever a session says that it is of; `by` has been signed by us."""
+        if not by:
+            return FILE_SESSION
+        way, _, known = by.partition(".")
+        if way == OIDC:
+            found = json.loads(urlsafe_b64decode(known))
+            if self._provider is None or found["by"] != self._provider:
+                return None
+            return Caller(found["id"], found["name"], Role(found["role"]), Kind.OIDC)
+        return self._issued.of_session(by) if self._issued is not None else None
+
+    def signed(self, purpose: str, content: str) -> str:
+        """Content that nobody can change or make up, for one purpose: `unsigned` gives it back."""
+        return f"{content}.{self._mac(purpose, content)}"
+
+    def unsigned(self, purpose: str, value: str) -> str | None:
+        """What was signed for this purpose with this installation's token; None for what wasn't."""
+        content, _, given = value.rpartition(".")
+        right = self._mac(purpose, content).encode()
+        return content if hmac.compare_digest(right, given.encode("utf-8", "surrogatepass")) else None
+
+    def _mac(self, purpose: str, content: str) -> str:
+        message = f"mlops {purpose}\0{content}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._token, message, sha256).hexdigest()
 
 
 def identify(
@@ -159,7 +219,7 @@ def identify(
 
     Raises:
         HTTPException: 401 without proof; 403 or 415 for a change by a session that another site could have sent;
-            429 for an issued token, or a session opened with one, that asks too often.
+            429 for an issued token, or a session of anybody but the installation's own, that asks too often.
     """
     authority: Authority = request.app.state.authority
     caller = authority.caller(bearer.credentials) if bearer is not None else None
@@ -180,7 +240,7 @@ def _require_rate(limit: RateLimit, caller: Caller) -> None:
     if wait > 0:
         seconds = math.ceil(wait)
         raise HTTPException(
-            429, f"token {caller.name!r} asks too often; try again in {seconds} s", {"Retry-After": str(seconds)}
+            429, f"{caller.name!r} asks too often; try again in {seconds} s", {"Retry-After": str(seconds)}
         )
 
 

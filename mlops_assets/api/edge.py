@@ -14,12 +14,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlops_assets.api.problems import problem
 from mlops_assets.pipelines.parameters import MAX_GIVEN_BYTES
 from mlops_assets.pipelines.structure import MAX_BYTES
+from mlops_assets.rollout.envoy.door import GRAPHQL_BYTES, SIGN_IN_PATH
 
 BODY_LIMIT = 64 * 1024
 # Pipelines, and what runs and templates are given; with room for escapes, indents and a form around them.
 LARGER = (
     (re.compile(r"/api/v1/pipelines(/[^/]+)?"), MAX_BYTES + MAX_BYTES // 4),
     (re.compile(r"/api/v1/(pipelines/[^/]+/runs|templates/[^/]+/render)"), MAX_GIVEN_BYTES + MAX_GIVEN_BYTES // 4),
+    # A group of alerts is one body.
+    (re.compile(r"/api/v1/alerts"), 2 * 1024 * 1024),
+    # What somebody sends to Dagster, for the door to look at.
+    (re.compile(SIGN_IN_PATH + "/dagster/graphql"), GRAPHQL_BYTES),
 )
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 # Swagger UI draws its icons from data: URLs and is the only page that needs them.

@@ -12,6 +12,9 @@ from typing import Any
 
 import httpx
 
+from mlops_assets.access.roles import Role
+from mlops_assets.settings import Settings
+
 CALL_SECONDS = 30.0
 FINISHED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
@@ -84,9 +87,16 @@ class RunEvent:
 class Orchestrator:
     """Dagster behind its webserver. Opens no connection until it is used; `with` closes what it opened."""
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, transport: httpx.BaseTransport | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, timeout=CALL_SECONDS, transport=transport)
+        self.client = httpx.Client(base_url=url, timeout=CALL_SECONDS, transport=transport, headers=headers)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Orchestrator:
+        """That of an installation, which may launch runs: the platform itself asks, behind the door."""
+        return cls(settings.dagster_server_url, headers=settings.inner_headers(Role.OPERATOR))
 
     def __enter__(self) -> Orchestrator:
         return self

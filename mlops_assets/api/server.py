@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from mlops_assets.api.app import create_app
 from mlops_assets.api.auth import TokenError, read_token
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.observability.health.policy import PolicyError
 from mlops_assets.settings import Settings, SettingsError, load
 from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import DeclarationError
@@ -69,7 +70,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         app,
         host=settings.host,
-        port=settings.ports.api,
+        port=settings.ports.api_server,
         timeout_graceful_shutdown=STOP_SECONDS,
         timeout_keep_alive=75,
         access_log=False,
@@ -90,7 +91,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         serve(load())
-    except (TokenError, SettingsError, DeclarationError) as error:
+    except (TokenError, SettingsError, DeclarationError, PolicyError) as error:
         sys.exit(str(error))
 
 

@@ -1,4 +1,4 @@
-// What the part of the address after # asks for, as names with values: `#version=2&stage=train`.
+// What the address asks for: in the part after #, as names with values (`#version=2&stage=train`), and in its path.
 
 /** The value of a name, or null. */
 export const chosen = (name) => new URLSearchParams(location.hash.slice(1)).get(name);
@@ -13,8 +13,10 @@ export function choosing(changes) {
   return `#${values}`;
 }
 
-/** The last part of the path: the name or id of what the page shows. */
-export function lastOfPath() {
-  const part = location.pathname.split("/").pop();
+/** A part of an address as it was before it was escaped; what nobody escaped stays as it is. */
+export function decoded(part) {
   try { return decodeURIComponent(part); } catch { return part; }
 }
+
+/** The last part of the path: the name or id of what the page shows. */
+export const lastOfPath = () => decoded(location.pathname.split("/").pop());

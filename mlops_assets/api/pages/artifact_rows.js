@@ -1,13 +1,13 @@
 // Artifacts as rows of a table: in the list of all and on the page of the run that left them.
 
 import { contentPath } from "./artifact_preview.js";
-import { el } from "./dom.js";
+import { el, heading } from "./dom.js";
 import { at } from "./http.js";
 import { ago, bytes } from "./run_words.js";
 
 /** The table; `head` are its headings (cells), `ofRun` leaves out which run each is of. A press on data-preview opens one. */
 export const artifactTable = (artifacts, { head = null, ofRun = false } = {}) => el("div", { class: "scroll" }, el("table", { class: "list stacked" },
-  el("thead", {}, el("tr", {}, head ?? ["Name", "Stage", "Type", "Size", "Made", ""].map((name) => el("th", { scope: "col" }, name)))),
+  el("thead", {}, el("tr", {}, head ?? ["Name", "Stage", "Type", "Size", "Made", ""].map((name) => heading(name)))),
   el("tbody", {}, artifacts.map((artifact) => row(artifact, ofRun)))));
 
 const row = (artifact, ofRun) => el("tr", { "data-key": artifact.id },

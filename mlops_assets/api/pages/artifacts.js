@@ -3,7 +3,7 @@
 import { openPreview } from "./artifact_preview.js";
 import { artifactTable } from "./artifact_rows.js";
 import { asked, listOf, sorting, turning } from "./asked.js";
-import { byId, el, patch } from "./dom.js";
+import { byId, el, heading, patch } from "./dom.js";
 import { count } from "./format.js";
 import { livePage, nothing } from "./page.js";
 
@@ -35,8 +35,8 @@ function render(state) {
   const { list } = shown;
   const sort = ask.get("sort") || SORT;
   const head = [
-    sorting("Name", "name", sort), el("th", { scope: "col" }, "Stage"), el("th", { scope: "col" }, "Type"),
-    sorting("Size", "size", sort, "-"), sorting("Made", "created_at", sort, "-"), el("td"),
+    sorting("Name", "name", sort), heading("Stage"), heading("Type"),
+    sorting("Size", "size", sort, "-"), sorting("Made", "created_at", sort, "-"), heading(""),
   ];
   const empty = ask.any() ? `No artifact is like that${shown.refused && `: ${shown.refused}`}.` : "There is no artifact yet: stages leave them when they run.";
   patch(byId("rows"), el("div", { id: "rows", class: "wide" }, el("section", { class: "card", "aria-labelledby": "rows-title" },

@@ -1,13 +1,14 @@
 // A dialog that asks something and does it once. Keep out what is asked: each caller gives its own content.
 
 import { announce, byId, el } from "./dom.js";
-import { Failure } from "./http.js";
+import { Failure, safeAgain } from "./http.js";
 
 /**
  * Open it. `content` are elements, `check` focuses what is wrong and gives false, `act` does it (and may throw a
- * Failure), `failed` may show parts of a Failure in the content, `over` is called once the session is over.
+ * Failure), `failed` may show parts of a Failure in the content, `once` says that doing it again counts once, `over` is
+ * called once the session is over.
  */
-export function openDialog({ title, content, action, tone = "primary", check = () => true, act, failed = () => {}, done = "", over }) {
+export function openDialog({ title, content, action, tone = "primary", check = () => true, act, failed = () => {}, once = false, done = "", over }) {
   const dialog = byId("dialog");
   const problem = el("p", { class: "error", role: "alert" });
   const submit = el("button", { class: tone, type: "submit" }, action);
@@ -22,6 +23,7 @@ export function openDialog({ title, content, action, tone = "primary", check = (
     problem.textContent = "";
     if (!check()) return;
     form.setAttribute("aria-busy", "true");
+    submit.textContent = "Sending …";
     try {
       await act();
       dialog.close();
@@ -30,9 +32,10 @@ export function openDialog({ title, content, action, tone = "primary", check = (
       if (!(failure instanceof Failure)) throw failure;
       if (failure.status === 401) return over();
       failed(failure);
-      problem.textContent = `Not done: ${failure.message}.`;
+      problem.textContent = `Not done: ${failure.message}.${once ? safeAgain(failure) : ""}`;
     } finally {
       form.removeAttribute("aria-busy");
+      submit.textContent = action;
     }
   });
   dialog.className = "";

@@ -18,6 +18,9 @@ export const el = (tag, attributes = {}, ...children) => build(document.createEl
 /** An SVG element. */
 export const svg = (tag, attributes = {}, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 
+/** The heading of a column; one without a name is an empty cell. */
+export const heading = (name, attributes = {}) => (name ? el("th", { scope: "col", ...attributes }, name) : el("td"));
+
 export const byId = (id) => document.getElementById(id);
 
 /** Say something to screen readers without moving the focus. */

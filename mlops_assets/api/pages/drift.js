@@ -1,33 +1,34 @@
-// The drift page: signs in, asks the API, and shows one product's days and what one cell of them holds.
+// The drift page: one product's days and what one cell of them holds.
 // Add here what joins the parts. Keep out how a part looks: each has a file of its own.
 
-import { hideConnection, showConnection } from "./connection.js";
+import { decoded } from "./address.js";
 import { announce, byId, el, patch } from "./dom.js";
 import { facts } from "./drift_facts.js";
 import { blocks, follows, head, products } from "./drift_head.js";
 import { map, neighbour } from "./drift_map.js";
-import { Failure, get } from "./http.js";
-import { OVER, signIn } from "./sign_in.js";
+import { get } from "./http.js";
+import { livePage, nothing } from "./page.js";
 
 const REFRESH_MS = 30000;
-const RETRY_MS = 5000;
 const DAYS = 30;
 const LIST = "api/v1/drift";
 
-const shown = { products: [], detail: null, verdict: null, until: null, focus: null, scrolled: null, toTell: false, good: 0, failure: null, signedIn: false };
+const shown = { products: [], detail: null, verdict: null, until: null, focus: null, scrolled: null, toTell: false };
 const tags = new Map();
-let timer = null;
-let turn = 0;
+
+const page = livePage({
+  parts: ["drift", "products"], shown, load, render, forget() {
+    tags.clear();
+    Object.assign(shown, { products: [], detail: null, verdict: null, scrolled: null });
+  },
+  every: () => REFRESH_MS,
+});
 
 /** What the address asks for: `#product/day/column`, from the left as much as is there. */
 function asked() {
-  const [product, day, column] = location.hash.slice(1).split("/").map(part);
+  const [product, day, column] = location.hash.slice(1).split("/").map(decoded);
   const known = shown.products.find((view) => view.product === product) ?? shown.products[0];
   return { product: known?.product ?? null, day: day || null, column: column || null };
-}
-
-function part(text) {
-  try { return decodeURIComponent(text); } catch { return text; }
 }
 
 const address = (product, day, column) => `#${[product, day, column].filter(Boolean).map(encodeURIComponent).join("/")}`;
@@ -48,31 +49,14 @@ async function read(path) {
   return body;
 }
 
-/** Ask, show, and come back; a newer call makes an older one's answers count for nothing. */
-async function refresh() {
-  clearTimeout(timer);
-  const mine = (turn += 1);
-  try {
-    const list = await read(LIST);
-    if (mine !== turn) return;
-    shown.products = list.products;
-    const { product, day } = asked();
-    const detail = product === null ? null : await days(product, day);
-    if (mine !== turn) return;
-    shown.detail = detail;
-    const at = chosen().day;
-    const compared = detail?.days.some((one) => one.day === at);
-    const verdict = compared ? await read(`${LIST}/${encodeURIComponent(product)}/${at}`) : null;
-    if (mine !== turn) return;
-    Object.assign(shown, { verdict, good: Date.now(), failure: null, signedIn: true });
-  } catch (failure) {
-    if (mine !== turn) return;
-    if (failure.status === 401) return askToSignIn(shown.signedIn ? OVER : "");
-    if (!(failure instanceof Failure)) throw failure;
-    shown.failure = failure.message;
-  }
-  render();
-  timer = setTimeout(refresh, shown.failure ? RETRY_MS : REFRESH_MS);
+async function load(keep) {
+  keep({ products: (await read(LIST)).products });
+  const { product, day } = asked();
+  const detail = product === null ? null : await days(product, day);
+  keep({ detail });
+  const at = chosen().day;
+  const compared = detail?.days.some((one) => one.day === at);
+  return { verdict: compared ? await read(`${LIST}/${encodeURIComponent(product)}/${at}`) : null };
 }
 
 /** The days that were paged to, or those round the day that the address names. */
@@ -84,32 +68,21 @@ async function days(product, day) {
   return outside ? ask(day) : found;
 }
 
-function render() {
-  byId("sign-in").hidden = true;
-  byId("links").hidden = false;
-  showConnection(shown.failure, shown.good);
+function render(state) {
   const { detail } = shown;
-  const page = byId("drift");
-  page.hidden = false;
   document.title = detail ? `Drift: ${detail.title}` : "Drift";
-  byId("products").hidden = shown.products.length < 2;
   patch(byId("products"), products(shown.products, asked().product, address));
-  const fresh = el("div", { id: "drift", class: "rollout" });
-  if (!detail) fresh.append(el("p", { class: "card empty" }, nothing()));
+  const fresh = el("div", { id: "drift", class: "cards" });
+  if (!detail) fresh.append(el("p", { class: "card empty" }, nothing(state, "No product is served by this installation yet.")));
   else {
     const cell = chosen();
     fresh.append(head(detail), follows(detail));
     if (detail.newest) fresh.append(map(detail, cell, shown.focus), facts(detail, cell, shown.verdict, address));
     if (detail.newest || detail.blocks.length) fresh.append(blocks(detail));
   }
-  patch(page, fresh);
+  patch(byId("drift"), fresh);
   bringIntoSight();
   tell();
-}
-
-function nothing() {
-  if (shown.failure) return "Nothing can be shown yet.";
-  return shown.good ? "No product is served by this installation yet." : "Loading …";
 }
 
 /** A narrow window begins with the cell that is looked at, in the middle if it can be: once for each set of days. */
@@ -131,27 +104,6 @@ function tell() {
   announce(document.querySelector(".facts-card .line")?.textContent ?? "");
 }
 
-function askToSignIn(text) {
-  clearTimeout(timer);
-  turn += 1;
-  tags.clear();
-  Object.assign(shown, { products: [], detail: null, verdict: null, signedIn: false, scrolled: null });
-  for (const id of ["drift", "links", "products"]) byId(id).hidden = true;
-  hideConnection();
-  showForm(text);
-}
-
-const showForm = signIn({
-  entered: refresh,
-  left: askToSignIn,
-  failed: (message) => {
-    clearTimeout(timer);
-    shown.failure = message;
-    render();
-    timer = setTimeout(refresh, RETRY_MS);
-  },
-});
-
 byId("drift").addEventListener("click", (event) => {
   const cell = event.target.closest("[data-day]");
   if (cell) {
@@ -159,10 +111,10 @@ byId("drift").addEventListener("click", (event) => {
     location.hash = address(shown.detail.product, cell.dataset.day, cell.dataset.column);
     return;
   }
-  const page = event.target.closest("[data-until]");
-  if (!page) return;
-  shown.until = { product: shown.detail.product, day: page.dataset.until };
-  refresh();
+  const turned = event.target.closest("[data-until]");
+  if (!turned) return;
+  shown.until = { product: shown.detail.product, day: turned.dataset.until };
+  page.refresh();
 });
 
 byId("drift").addEventListener("keydown", (event) => {
@@ -177,9 +129,7 @@ byId("drift").addEventListener("keydown", (event) => {
 });
 
 addEventListener("hashchange", () => {
-  if (!shown.signedIn) return;
-  render();
-  refresh();
+  if (!page.isIn()) return;
+  page.show();
+  page.refresh();
 });
-document.addEventListener("visibilitychange", () => { if (!document.hidden && shown.signedIn) refresh(); });
-refresh();

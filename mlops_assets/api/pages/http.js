@@ -14,6 +14,9 @@ export class Failure extends Error {
   }
 }
 
+/** What to say of an order with a key of its own that failed: its answer may have been lost, or it never came. */
+export const safeAgain = ({ status }) => (status === 0 || status === 503 ? " Sending it again is safe: it counts once." : "");
+
 export const get = (path, headers = {}) => call(path, { headers });
 
 export const send = (method, path, body, headers = {}) =>

@@ -1,8 +1,10 @@
 // The dialog of an order by hand: what will happen, why, and sending it once.
 
-import { announce, byId, el } from "./dom.js";
+import { openDialog } from "./dialogs.js";
+import { el } from "./dom.js";
 import { percent } from "./format.js";
 import { newKey, send } from "./http.js";
+import { session } from "./session.js";
 
 const LONGEST_REASON = 500;
 const WHO = "mlops-operator";
@@ -15,55 +17,32 @@ const TITLES = {
 export const who = () => { try { return localStorage.getItem(WHO) ?? ""; } catch { return ""; } };
 export const setWho = (name) => { try { localStorage.setItem(WHO, name.trim()); } catch { /* private windows keep nothing */ } };
 
-/** Ask for a reason and send the order; `done` is called when the ledger has it, `signedOut` when the session is over. */
-export function openOrder(name, detail, done, signedOut) {
+/** Ask for a reason and send the order; `done` is called when the ledger has it, `over` once the session is over. */
+export function openOrder(name, detail, done, over) {
   const [title, action] = TITLES[name];
-  const dialog = byId("order");
   const key = newKey();
   const effect = el("p", { class: "effect", "aria-live": "polite" }, detail.orders[name].effect);
   const fields = { reason: reasonField(), ...extraFields(name, detail, effect), actor: actorField() };
-  const problem = el("p", { class: "error", role: "alert" });
-  const submit = el("button", { class: name === "rollback" ? "danger solid" : "primary", type: "submit" }, action);
-  const cancel = el("button", { class: "secondary", type: "button" }, "Cancel");
-  const form = el("form", { novalidate: true },
-    el("h2", { id: "order-title" }, title),
-    effect,
-    Object.values(fields).map((field) => field.element),
-    problem, el("div", { class: "buttons end" }, cancel, submit));
 
-  cancel.addEventListener("click", () => dialog.close());
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (form.getAttribute("aria-busy") === "true") return;
-    problem.textContent = "";
-    const wrong = Object.values(fields).filter((field) => !field.check());
-    if (wrong.length) return wrong[0].input.focus();
-    const given = Object.fromEntries(Object.entries(fields).map(([field, { value }]) => [field, value()]));
-    const body = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-    if (body.actor) setWho(body.actor);
-    form.setAttribute("aria-busy", "true");
-    submit.textContent = "Sending …";
-    try {
+  openDialog({
+    title, action, tone: name === "rollback" ? "danger solid" : "primary",
+    content: [effect, Object.values(fields).map(({ element }) => element)],
+    check() {
+      const wrong = Object.values(fields).filter((field) => !field.check());
+      wrong[0]?.input.focus();
+      return !wrong.length;
+    },
+    async act() {
+      const given = Object.entries(fields).map(([field, { value }]) => [field, value()]);
+      const body = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+      if (body.actor) setWho(body.actor);
       await send("POST", `api/v1/rollouts/${encodeURIComponent(detail.product)}/${name}`, body, { "Idempotency-Key": key });
-      dialog.close();
-      announce(`${title}: done.`);
       done();
-    } catch (failure) {
-      if (failure.status === 401) {
-        dialog.close();
-        return signedOut();
-      }
-      for (const [field, text] of Object.entries(failure.fields)) fields[field]?.fail(text);
-      const unsure = failure.status === 0 || failure.status === 503 ? " Sending it again is safe: it counts once." : "";
-      problem.textContent = `Not done: ${failure.message}.${unsure}`;
-    } finally {
-      form.removeAttribute("aria-busy");
-      submit.textContent = action;
-    }
+    },
+    failed: (failure) => { for (const [field, text] of Object.entries(failure.fields)) fields[field]?.fail(text); },
+    once: true, done: `${title}: done.`, over,
   });
-  dialog.replaceChildren(form);
-  dialog.showModal();
-  (fields.share ?? fields.reason).input.focus();
+  fields.share?.input.focus();
 }
 
 function field(label, input, { id, hint = "", check = () => "", value }) {
@@ -88,8 +67,10 @@ function reasonField() {
 }
 
 function actorField() {
-  const input = el("input", { type: "text", maxlength: "80", autocomplete: "name", value: who() });
-  return field("Your name", input, { id: "order-actor", value: () => input.value.trim() || undefined });
+  // Whom a provider vouches for gives orders under no other name.
+  const vouched = session()?.how === "oidc" ? session().name : null;
+  const input = el("input", { type: "text", maxlength: "80", autocomplete: "name", value: vouched ?? who(), readonly: vouched !== null });
+  return field("Your name", input, { id: "order-actor", value: () => (vouched === null && input.value.trim()) || undefined });
 }
 
 function extraFields(name, detail, effect) {

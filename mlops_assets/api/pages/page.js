@@ -4,14 +4,16 @@
 import { hideConnection, showConnection } from "./connection.js";
 import { byId } from "./dom.js";
 import { Failure } from "./http.js";
-import { OVER, signIn } from "./sign_in.js";
+import { OVER, showSession, signIn } from "./sign_in.js";
 
 const RETRY_MS = 5000;
 
 /**
  * Begin. `parts` are ids of elements that only somebody who signed in may see; `load` gives what `shown` is to hold,
- * `render` shows it, `forget` drops it; `every()` is how many ms what was read stays good.
- * Comes back with `refresh`, which asks at once, and `over`, which asks to sign in.
+ * and may put what it has before it asks on with the function that it is given; `render` shows it, `forget` drops it;
+ * `every()` is how many ms what was read stays good.
+ * Comes back with `refresh`, which asks at once, `show`, which shows again what is known, `fail`, which tells why the
+ * API couldn't be asked, and `over`, which asks to sign in.
  */
 export function livePage({ parts, shown, load, render, forget, every }) {
   let timer = null;
@@ -22,11 +24,12 @@ export function livePage({ parts, shown, load, render, forget, every }) {
   async function refresh() {
     clearTimeout(timer);
     const mine = (turn += 1);
+    const keep = (found) => { if (mine === turn) Object.assign(shown, found); };
     try {
-      const found = await load();
+      keep(await load(keep));
       if (mine !== turn) return;
-      Object.assign(shown, found);
       Object.assign(state, { good: Date.now(), failure: null, signedIn: true });
+      showSession();
     } catch (failure) {
       if (mine !== turn) return;
       if (failure.status === 401) return askToSignIn(state.signedIn ? OVER : "");
@@ -55,20 +58,23 @@ export function livePage({ parts, shown, load, render, forget, every }) {
     showForm(text);
   }
 
-  const showForm = signIn({
-    entered: refresh,
-    left: askToSignIn,
-    failed: (message) => {
-      clearTimeout(timer);
-      state.failure = message;
-      show();
-      timer = setTimeout(refresh, RETRY_MS);
-    },
-  });
+  function fail(message) {
+    clearTimeout(timer);
+    state.failure = message;
+    show();
+    timer = setTimeout(refresh, RETRY_MS);
+  }
 
+  const showForm = signIn({ entered: refresh, left: askToSignIn, failed: fail });
+
+  // The part of the address after # says what a page shows: a way past the navigation mustn't change it.
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && state.signedIn) refresh(); });
   refresh();
-  return { refresh, over: () => askToSignIn(OVER), isIn: () => state.signedIn };
+  return { refresh, show, fail, over: () => askToSignIn(OVER), isIn: () => state.signedIn };
 }
 
 /** What stands where nothing can be shown. */

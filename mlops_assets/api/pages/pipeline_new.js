@@ -3,7 +3,7 @@
 
 import { announce, byId, el } from "./dom.js";
 import { openDialog } from "./dialogs.js";
-import { Failure, at, get, getText, newKey, send, sendText } from "./http.js";
+import { Failure, at, get, getText, newKey, safeAgain, send, sendText } from "./http.js";
 import { livePage } from "./page.js";
 import { yamlEditor } from "./pipeline_editor.js";
 import { parameterFields, textOf } from "./pipeline_form.js";
@@ -183,10 +183,9 @@ async function busy(work) {
 function refused(failure) {
   if (failure.status === 401) return page.over();
   if (failure.status === 412) return result.replaceChildren(overtaken(failure.tag));
-  const unsure = failure.status === 0 || failure.status === 503 ? " Sending it again is safe: it counts once." : "";
   const listed = failure.status === 422 && failure.errors.length > 0;
   result.replaceChildren(...[
-    !listed && el("p", { class: "banner" }, `Not done: ${failure.message}.${unsure}`), listed && problemList(fromErrors(failure.errors), editor.text()),
+    !listed && el("p", { class: "banner" }, `Not done: ${failure.message}.${safeAgain(failure)}`), listed && problemList(fromErrors(failure.errors), editor.text()),
   ].filter(Boolean));
 }
 

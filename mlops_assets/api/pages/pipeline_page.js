@@ -53,7 +53,7 @@ function same(detail) {
 
 function render(state) {
   const { detail } = shown;
-  const fresh = el("div", { id: "pipeline", class: "rollout" });
+  const fresh = el("div", { id: "pipeline", class: "cards" });
   if (!detail) {
     fresh.append(el("p", { class: "card empty wide" }, shown.missing ? `There is no pipeline ${asked}: ` : nothing(state, ""),
       shown.missing && el("a", { href: at("pipelines") }, "see all pipelines")));

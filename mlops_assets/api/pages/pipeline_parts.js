@@ -2,7 +2,7 @@
 // Add a part here. Keep out what a press does (`pipeline_page.js`).
 
 import { choosing, chosen } from "./address.js";
-import { el } from "./dom.js";
+import { el, heading } from "./dom.js";
 import { count, moment } from "./format.js";
 import { at } from "./http.js";
 import { graph, isWide } from "./pipeline_graph.js";
@@ -93,7 +93,7 @@ export function versions(detail, all) {
   return el("section", { class: "card", "data-key": "versions", "aria-labelledby": "versions-title" },
     el("h3", { id: "versions-title" }, "Versions"),
     el("div", { class: "scroll tall" }, el("table", { class: "list" },
-      el("thead", {}, el("tr", {}, ["Version", "Made", "Digest", ""].map((title) => el("th", { scope: "col", class: title === "Digest" ? "late-column" : null }, title)))),
+      el("thead", {}, el("tr", {}, ["Version", "Made", "Digest", ""].map((title) => heading(title, { class: title === "Digest" ? "late-column" : null })))),
       el("tbody", {}, all.map(row)))));
 }
 

@@ -1,6 +1,6 @@
 // Why a pipeline would be refused, by stage and field, each with the way to the line that is meant.
 
-import { el } from "./dom.js";
+import { el, heading } from "./dom.js";
 
 /** What the API says of a change that it refused, in the shape of its validation. */
 export const fromErrors = (errors) => errors.map(({ field, message }) => {
@@ -21,7 +21,7 @@ export function problemList(problems, text) {
   return el("div", { class: "problems", role: "group", "aria-label": "Problems" },
     el("p", { class: "error" }, problems.length === 1 ? "One problem" : `${problems.length} problems`),
     el("div", { class: "scroll" }, el("table", {},
-      el("thead", {}, el("tr", {}, ["Stage", "Field", "Problem", ""].map((title) => el("th", { scope: "col" }, title)))),
+      el("thead", {}, el("tr", {}, ["Stage", "Field", "Problem", ""].map((title) => heading(title)))),
       el("tbody", {}, rows))));
 }
 

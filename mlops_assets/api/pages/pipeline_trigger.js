@@ -43,6 +43,7 @@ export function openTrigger(pipeline, spec, { again = null, over }) {
       location.assign(at(`runs/${encodeURIComponent(body.id)}`));
     },
     failed: (failure) => fields.fail(failure.errors),
+    once: true,
     over,
   });
 }

@@ -2,7 +2,7 @@
 // Add here what a pipeline is told by in a row. Keep out what one pipeline's own page shows.
 
 import { asked, listOf, sorting, turning } from "./asked.js";
-import { byId, el, patch } from "./dom.js";
+import { byId, el, heading, patch } from "./dom.js";
 import { count, moment, percent } from "./format.js";
 import { at, get } from "./http.js";
 import { livePage, nothing } from "./page.js";
@@ -70,8 +70,8 @@ function table({ items }) {
   const sort = ask.get("sort") || SORT;
   return el("div", { class: "scroll" }, el("table", { class: "list stacked" },
     el("thead", {}, el("tr", {},
-      sorting("Pipeline", "name", sort), el("th", { scope: "col" }, "State"), el("th", { scope: "col" }, "Schedule"),
-      el("th", { scope: "col" }, "Last runs"), sorting("Changed", "updated_at", sort, "-"), sorting("Made", "created_at", sort, "-"))),
+      sorting("Pipeline", "name", sort), heading("State"), heading("Schedule"),
+      heading("Last runs"), sorting("Changed", "updated_at", sort, "-"), sorting("Made", "created_at", sort, "-"))),
     el("tbody", {}, items.map(row))));
 }
 

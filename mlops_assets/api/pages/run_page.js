@@ -71,7 +71,7 @@ function render(state) {
   const { run } = shown;
   byId("log").hidden = !run?.stages.length;
   byId("left").hidden = !run;
-  const fresh = el("div", { id: "facts", class: "rollout wide" });
+  const fresh = el("div", { id: "facts", class: "cards wide" });
   if (!run) {
     fresh.append(el("p", { class: "card empty wide" }, shown.missing ? `There is no run ${id}: ` : nothing(state, ""),
       shown.missing && el("a", { href: at("runs") }, "see all runs")));

@@ -42,6 +42,7 @@ export function head(run, { way, deletable: gone }) {
     el("div", { class: "buttons by-hand" },
       active && el("button", { type: "button", class: "danger", "data-act": "cancel", "data-key": "cancel", "aria-haspopup": "dialog" }, "Cancel …"),
       !gone && el("button", { type: "button", class: active ? "secondary" : "primary", "data-act": "again", "data-key": "again", "aria-haspopup": "dialog" }, "Run again …"),
+      el("a", { class: "button secondary", href: at(`resources?run=${encodeURIComponent(run.id)}`), "data-key": "resources" }, "Resources"),
       run.dagster_url && el("a", { class: "button secondary", href: run.dagster_url, target: "_blank", rel: "noopener", "data-key": "dagster" }, "In Dagster ↗")));
 }
 

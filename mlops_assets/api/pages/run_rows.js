@@ -1,6 +1,6 @@
 // Runs as rows of a table: in the list of all runs and on the page of their pipeline.
 
-import { el } from "./dom.js";
+import { el, heading } from "./dom.js";
 import { at } from "./http.js";
 import { ago, chip, lasting, took, trigger, underWay } from "./run_words.js";
 
@@ -10,7 +10,7 @@ export const runPath = (id) => at(`runs/${encodeURIComponent(id)}`);
 export function runTable(runs, ofOne = false) {
   const names = ["Run", ofOne ? "Version" : "Pipeline", "Started", "Took", "By"];
   return el("div", { class: "scroll" }, el("table", { class: "list stacked" },
-    el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))),
+    el("thead", {}, el("tr", {}, names.map((name) => heading(name)))),
     el("tbody", {}, runs.map((run) => row(run, ofOne)))));
 }
 

@@ -1,57 +1,32 @@
-// The scores page: signs in, asks the API, and shows each product's scored months with the way to charts and records.
+// The scores page: each product's scored months with the way to charts and records.
 // Add here what a month is told by. Keep out the charts: they are a page of their own, made when months are scored.
 
-import { hideConnection, showConnection } from "./connection.js";
-import { byId, el, patch } from "./dom.js";
+import { byId, el, heading, patch } from "./dom.js";
 import { count, distance } from "./format.js";
-import { Failure, get } from "./http.js";
-import { OVER, signIn } from "./sign_in.js";
+import { get } from "./http.js";
+import { livePage, nothing } from "./page.js";
 
 const REFRESH_MS = 30000;
-const RETRY_MS = 5000;
 const LIST = "api/v1/scores";
 const NEWEST = 24;
 const YELLOW = 0.05, RED = 0.1;
 
-const shown = { products: [], good: 0, failure: null, signedIn: false };
-let timer = null;
-let turn = 0;
-
 const path = (product) => `${LIST}/${encodeURIComponent(product)}`;
 
-/** Ask, show, and come back; a newer call makes an older one's answers count for nothing. */
-async function refresh() {
-  clearTimeout(timer);
-  const mine = (turn += 1);
-  try {
-    const { products } = (await get(LIST)).body;
-    const months = await Promise.all(products.map(async ({ product, mode }) => (await get(`${path(product)}?mode=${mode}`)).body.months));
-    if (mine !== turn) return;
-    shown.products = products.map((view, index) => ({ ...view, all: months[index].reverse() }));
-    Object.assign(shown, { good: Date.now(), failure: null, signedIn: true });
-  } catch (failure) {
-    if (mine !== turn) return;
-    if (failure.status === 401) return askToSignIn(shown.signedIn ? OVER : "");
-    if (!(failure instanceof Failure)) throw failure;
-    shown.failure = failure.message;
-  }
-  render();
-  timer = setTimeout(refresh, shown.failure ? RETRY_MS : REFRESH_MS);
+const shown = { products: [] };
+
+livePage({ parts: ["scores"], shown, load, render, forget: () => { shown.products = []; }, every: () => REFRESH_MS });
+
+async function load() {
+  const { products } = (await get(LIST)).body;
+  const months = await Promise.all(products.map(async ({ product, mode }) => (await get(`${path(product)}?mode=${mode}`)).body.months));
+  return { products: products.map((view, index) => ({ ...view, all: months[index].reverse() })) };
 }
 
-function render() {
-  byId("sign-in").hidden = true;
-  byId("links").hidden = false;
-  showConnection(shown.failure, shown.good);
-  const page = byId("scores");
-  page.hidden = false;
+function render(state) {
   const cards = shown.products.map(card);
-  patch(page, el("div", { id: "scores", class: "rollout" }, cards.length ? cards : el("p", { class: "card empty wide" }, nothing())));
-}
-
-function nothing() {
-  if (shown.failure) return "Nothing can be shown yet.";
-  return shown.good ? "No month has been scored yet." : "Loading …";
+  patch(byId("scores"), el("div", { id: "scores", class: "cards" },
+    cards.length ? cards : el("p", { class: "card empty wide" }, nothing(state, "No month has been scored yet."))));
 }
 
 function card({ product, mode, newest, report, all: every }) {
@@ -69,7 +44,7 @@ function card({ product, mode, newest, report, all: every }) {
 
 const table = (product, mode, months) => el("div", { class: "scroll" },
   el("table", { class: "months" },
-    el("thead", {}, el("tr", {}, ["Month", "Records", "Anomalies", "Rate", "Lowest", "Release", "Scored", ""].map((name) => el("th", { scope: "col" }, name)))),
+    el("thead", {}, el("tr", {}, ["Month", "Records", "Anomalies", "Rate", "Lowest", "Release", "Scored", ""].map((name) => heading(name)))),
     el("tbody", {}, months.map((month) => row(product, mode, month)))));
 
 const row = (product, mode, { month, records, anomalies, rate, min_score: low, release, in_training: seen }) =>
@@ -84,26 +59,3 @@ const row = (product, mode, { month, records, anomalies, rate, min_score: low, r
     el("td", {}, el("a", { href: `${path(product)}/${month}/records.csv?mode=${mode}`, "aria-label": `Records of ${month} as CSV` }, "CSV")));
 
 const tone = (rate) => (rate >= RED ? "bad" : rate >= YELLOW ? "warn" : "good");
-
-function askToSignIn(text) {
-  clearTimeout(timer);
-  turn += 1;
-  Object.assign(shown, { products: [], signedIn: false });
-  for (const id of ["scores", "links"]) byId(id).hidden = true;
-  hideConnection();
-  showForm(text);
-}
-
-const showForm = signIn({
-  entered: refresh,
-  left: askToSignIn,
-  failed: (message) => {
-    clearTimeout(timer);
-    shown.failure = message;
-    render();
-    timer = setTimeout(refresh, RETRY_MS);
-  },
-});
-
-document.addEventListener("visibilitychange", () => { if (!document.hidden && shown.signedIn) refresh(); });
-refresh();

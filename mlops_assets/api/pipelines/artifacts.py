@@ -16,8 +16,9 @@ from fastapi import APIRouter, Path, Query
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from mlops_assets.api.auth import Viewer
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.requested import FIRST_PAGE, Limit, Offset
+from mlops_assets.api.pipelines.router import new_router
 from mlops_assets.api.pipelines.run_schemas import ArtifactPage, ArtifactPreview, ArtifactView
 from mlops_assets.api.problems import answers
 from mlops_assets.pipelines import artifact_records, previews
@@ -27,8 +28,7 @@ from mlops_assets.pipelines.stage_types import ArtifactType
 from mlops_assets.storage.files import MissingFileError, StorageError
 from mlops_assets.storage.pipeline_tables import Artifact
 
-PREFIX = "/api/v1/artifacts"
-READ_ANSWERS = answers(401, 404, 422, 503)
+READ_ANSWERS = answers(404, 422)
 _FILE: dict[int | str, Any] = {
     200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -44,9 +44,9 @@ log = logging.getLogger(__name__)
 
 def artifact_routes(parts: Parts) -> APIRouter:
     """Every route below /api/v1/artifacts."""
-    router = APIRouter(prefix=PREFIX, tags=["artifacts"], dependencies=[Viewer], responses=answers(429))
+    router = new_router("artifacts", "/artifacts")
 
-    @router.get("", response_model=ArtifactPage, responses=answers(401, 422, 503))
+    @router.get("", response_model=ArtifactPage, responses=answers(422))
     def list_artifacts(
         pipeline: Text | None = None,
         run: Text | None = None,
@@ -56,8 +56,8 @@ def artifact_routes(parts: Parts) -> APIRouter:
         result: bool | None = None,
         q: Text | None = None,
         sort: Sort = "-created_at",
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+        limit: Limit = FIRST_PAGE,
+        offset: Offset = 0,
     ) -> ArtifactPage:
         """Artifacts, newest first. `pipeline` is an id or a name; `q` is part of the artifact's name."""
         asked = Asked(pipeline, run, stage, type, storage, result, q, sort, limit, offset)
@@ -82,7 +82,7 @@ def artifact_routes(parts: Parts) -> APIRouter:
         artifact = _one(parts, artifact_id).artifact
         with _told(artifact):
             found = previews.preview(parts.storage, artifact)
-        image = f"{PREFIX}/{artifact.id}/image" if found.kind == "image" else None
+        image = f"{router.prefix}/{artifact.id}/image" if found.kind == "image" else None
         return ArtifactPreview(image=image, **vars(found))
 
     @router.get("/{artifact_id}/image", response_class=Response, responses=READ_ANSWERS | _IMAGES)

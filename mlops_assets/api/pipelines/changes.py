@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from mlops_assets.access import audit
 from mlops_assets.access.idempotency import Answer
 from mlops_assets.access.roles import Caller
 from mlops_assets.api.audit import act_of
-from mlops_assets.api.auth import Editor
 from mlops_assets.api.once import Key, do_once
 from mlops_assets.api.pipelines.accepting import accepted, own_problems
 from mlops_assets.api.pipelines.bodies import FORM, JSON, YAML, Body, described, json_or_yaml, yaml_or_form
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.requested import Editing, Known
 from mlops_assets.api.pipelines.schemas import DeployOrder, PipelineDetail
 from mlops_assets.api.pipelines.views import detail_view
 from mlops_assets.api.preconditions import IfMatch, etag, require_match
@@ -32,9 +32,7 @@ from mlops_assets.pipelines.spec import PipelineSpec, canonical
 from mlops_assets.pipelines.store import ConflictError
 from mlops_assets.storage.pipeline_tables import Pipeline
 
-Known = Annotated[str, Path(description="A pipeline's id, or its name")]
 Deploy = Annotated[bool, Query(description="Whether runs start with this version from now on")]
-Editing = Annotated[Caller, Editor]
 Act = Callable[[Session, Pipeline], None]
 
 CREATED: dict[int | str, dict[str, Any]] = {201: {"description": "Created", "model": PipelineDetail}}

@@ -21,11 +21,11 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mlops_assets.api.auth import Viewer
 from mlops_assets.api.pipelines.log_tail import LogTail, Position
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.router import new_router
 from mlops_assets.api.pipelines.run_schemas import RunStatus
-from mlops_assets.api.pipelines.run_state import AskingRoute, RunReader, RunState, database_answers
+from mlops_assets.api.pipelines.run_state import RunReader, RunState
 from mlops_assets.api.pipelines.runs import RunId, read_state
 from mlops_assets.api.problems import answers, problem
 
@@ -58,13 +58,7 @@ class End(BaseModel):
 
 def event_routes(parts: Parts) -> APIRouter:
     """The one route of live events."""
-    router = APIRouter(
-        prefix="/api/v1",
-        tags=["runs"],
-        dependencies=[Viewer, database_answers(parts)],
-        responses=answers(401, 429, 503),
-        route_class=AskingRoute,
-    )
+    router = new_router("runs", asks_dagster=parts)
     streams = Streams()
 
     @router.get("/runs/{id}/events", response_class=Response, responses=EVENTS | answers(404, 422))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from mlops_assets.api.pipelines.run_schemas import LogLineView, StageRunView, StageStatus
+from mlops_assets.api.pipelines.run_schemas import StageLine, StageRunView, StageStatus
 from mlops_assets.api.pipelines.run_state import RunState
 from mlops_assets.pipelines.stage_logs import NumberedLine, StageLogs
 from mlops_assets.storage.files import StorageError
@@ -19,13 +19,6 @@ LINES_AT_ONCE = 1000
 BYTES_AT_ONCE = 1_000_000
 AT_WORK = (StageStatus.PENDING, StageStatus.RUNNING)
 _TEXT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}(-[0-9]{1,2}-[0-9]{1,9}|!))*")
-
-
-class StageLine(LogLineView):
-    """A line with the stage and the attempt that it is of."""
-
-    stage: str
-    attempt: int
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The route of a stage's log: in pages that can be read on while the stage runs, or all of it as text.
+"""The route of a stage's log: in pages that can be read on while the stage runs, its end, or all of it as text.
 
 Keep out where logs are and how a page is found (`pipelines.stage_logs`), and live events, which are the run's.
 """
@@ -6,7 +6,6 @@ Keep out where logs are and how a page is found (`pipelines.stage_logs`), and li
 from __future__ import annotations
 
 import logging
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,56 +13,53 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from mlops_assets.api.auth import Viewer
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.router import new_router
 from mlops_assets.api.pipelines.run_schemas import LogLineView, StageLog
-from mlops_assets.api.pipelines.run_state import AskingRoute
+from mlops_assets.api.pipelines.runs import known_run
 from mlops_assets.api.problems import answers
-from mlops_assets.pipelines import artifact_records, run_records, store
+from mlops_assets.pipelines import store
+from mlops_assets.pipelines.ids import NAME
+from mlops_assets.pipelines.problem import Problem, ProblemError
 from mlops_assets.pipelines.run_records import Run
 from mlops_assets.pipelines.stage_logs import NumberedLine
 from mlops_assets.storage.files import StorageError
 
+LONGEST_PAGE = 5000
 _TEXT: dict[int | str, Any] = {200: {"model": StageLog, "content": {"text/plain": {"schema": {"type": "string"}}}}}
 Name = Annotated[str, Path(max_length=300)]
-
-_STAGE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 log = logging.getLogger(__name__)
 
 
 def log_routes(parts: Parts) -> APIRouter:
     """The logs of a run's stages."""
-    router = APIRouter(tags=["runs"], dependencies=[Viewer], responses=answers(429), route_class=AskingRoute)
+    router = new_router("runs", asks_dagster=parts)
 
-    @router.get(
-        "/api/v1/runs/{run_id}/stages/{name}/logs",
-        response_model=StageLog,
-        responses=answers(401, 404, 422, 503) | _TEXT,
-    )
+    @router.get("/runs/{run_id}/stages/{name}/logs", response_model=StageLog, responses=answers(404, 422) | _TEXT)
     def read_log(
         request: Request,
         run_id: Name,
         name: Name,
         attempt: Annotated[int | None, Query(ge=1, le=1000)] = None,
-        after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
-        limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
+        after: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+        limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 1000,
+        tail: Annotated[int | None, Query(ge=1, le=LONGEST_PAGE, description="The last lines; not with after")] = None,
     ) -> Response:
-        """Lines of an attempt, of the newest unless asked; with `Accept: text/plain` all of it as text."""
-        run = _run(parts, run_id)
-        if not _STAGE.fullmatch(name):
-            raise HTTPException(404, f"run {run.id} has no stage {name[:60]!r}")
+        """Lines of an attempt, of the newest unless asked; with `Accept: text/plain` all from there on, as text.
+
+        Of a `tail` the first lines may be missing where lines are long; its last is the log's.
+        """
+        if tail is not None and after is not None:
+            raise ProblemError([Problem(None, "tail", "give tail or after, not both")])
+        run = known_run(parts.instance(), run_id)
         try:
-            attempts = parts.logs.attempts(run.id, name)
-            if not attempts and name not in _stages(parts, run):
-                raise HTTPException(404, f"run {run.id} has no stage {name[:60]!r}")
-            newest = max(attempts, default=0)
-            number = attempt or newest
-            # The next one may be waited for.
-            if number > newest + 1:
-                raise HTTPException(404, f"stage {name} of run {run.id} has {newest} attempts, not {number}")
+            number = _attempt(parts, run, name, attempt)
+            if tail is not None:
+                after, limit = parts.logs.before_last(run.id, name, number, tail), tail
+            after = after or 0
             if _wants_text(request):
-                return StreamingResponse(parts.logs.text(run.id, name, number), media_type="text/plain")
+                return StreamingResponse(parts.logs.text(run.id, name, number, after), media_type="text/plain")
             lines, ended = parts.logs.read(run.id, name, number, after, limit, over=lambda: run.finished)
         except StorageError as error:
             log.warning("the log of stage %.60r of run %s: %s", name, run.id, error)
@@ -74,11 +70,16 @@ def log_routes(parts: Parts) -> APIRouter:
     return router
 
 
-def _run(parts: Parts, run_id: str) -> Run:
-    found = run_records.one(parts.instance(), run_id) if artifact_records.uuid_of(run_id) else None
-    if found is None:
-        raise HTTPException(404, f"there is no run {run_id[:60]!r}")
-    return found
+def _attempt(parts: Parts, run: Run, stage: str, asked: int | None) -> int:
+    """The attempt that is asked for, 0 before the first. HTTPException 404: no such stage or attempt. StorageError."""
+    attempts = parts.logs.attempts(run.id, stage) if NAME.fullmatch(stage) else []
+    if not attempts and stage not in _stages(parts, run):
+        raise HTTPException(404, f"run {run.id} has no stage {stage[:60]!r}")
+    newest = max(attempts, default=0)
+    # The next one may be waited for.
+    if asked is not None and asked > newest + 1:
+        raise HTTPException(404, f"stage {stage} of run {run.id} has {newest} attempts, not {asked}")
+    return asked or newest
 
 
 def _stages(parts: Parts, run: Run) -> set[str]:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import StringConstraints
+from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.orm import Session
 
-from mlops_assets.api.auth import Viewer
 from mlops_assets.api.pipelines.accepting import accepted
 from mlops_assets.api.pipelines.bodies import JSON, YAML, Body, described, json_or_yaml
 from mlops_assets.api.pipelines.changes import add_changes
 from mlops_assets.api.pipelines.parts import Parts
-from mlops_assets.api.pipelines.run_state import AskingRoute
+from mlops_assets.api.pipelines.requested import FIRST_PAGE, Known, Limit, Offset, Tags, wanted_tags
+from mlops_assets.api.pipelines.router import new_router
 from mlops_assets.api.pipelines.schemas import PipelineDetail, PipelinePage, Validation, Versions
 from mlops_assets.api.pipelines.views import detail_view, pipeline_view, problem_view, version_view
 from mlops_assets.api.preconditions import etag
@@ -30,34 +29,21 @@ from mlops_assets.pipelines.store_queries import Sort
 from mlops_assets.pipelines.validate import order_of
 from mlops_assets.storage.pipeline_tables import Pipeline, PipelineVersion
 
-FIRST_PAGE = 50
-LONGEST_PAGE = 500
-LARGEST_OFFSET = 2**31 - 1
-
-Known = Annotated[str, Path(description="A pipeline's id, or its name")]
 Number = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="The newest version without it")]
 Part = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="In the name or the title")]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00]*$")]
-Tags = Annotated[list[Tag], Query(alias="tag", max_length=20, description="name or name=value; each has to fit")]
 
 
 def pipeline_routes(parts: Parts) -> APIRouter:
     """Every route of pipelines themselves below /api/v1/pipelines."""
-    router = APIRouter(
-        prefix="/api/v1/pipelines",
-        tags=["pipelines"],
-        dependencies=[Viewer],
-        responses=answers(401, 429, 503),
-        route_class=AskingRoute,
-    )
+    router = new_router("pipelines", "/pipelines")
     _add_reads(router, parts)
     add_changes(router, parts)
     return router
 
 
 def asked_pipelines(
-    limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = FIRST_PAGE,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0,
+    limit: Limit = FIRST_PAGE,
+    offset: Offset = 0,
     sort: Sort = "name",
     q: Part = None,
     active: bool | None = None,
@@ -65,9 +51,7 @@ def asked_pipelines(
     tags: Tags = [],  # noqa: B006 (never changed)
 ) -> Asked:
     """The page that a request names."""
-    wanted = [tag.partition("=") for tag in tags]
-    pairs = tuple((name, value if joint else None) for name, joint, value in wanted)
-    return Asked(limit, offset, sort, q, active, deployed, pairs)
+    return Asked(limit, offset, sort, q, active, deployed, wanted_tags(tags))
 
 
 def _add_reads(router: APIRouter, parts: Parts) -> None:

@@ -116,6 +116,13 @@ class LogLineView(BaseModel):
     text: str
 
 
+class StageLine(LogLineView):
+    """A line with the stage and the attempt that it is of."""
+
+    stage: str
+    attempt: int
+
+
 class StageLog(BaseModel):
     """Lines of one attempt of a stage; `ended` once no more will come. Read on with `after` = the last number."""
 

@@ -7,29 +7,20 @@ while it goes on: then only what has come since is asked for.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastapi import Depends, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from sqlalchemy import select
-from starlette.exceptions import HTTPException
 
-from mlops_assets.api import records
 from mlops_assets.api.pipelines.parts import Parts
 from mlops_assets.api.pipelines.run_schemas import RunDetail, RunView, StageRunView, StageStatus
 from mlops_assets.api.pipelines.run_views import run_view, stage_view
-from mlops_assets.api.problems import RETRY_SECONDS
-from mlops_assets.pipelines import run_records, stage_events, store
+from mlops_assets.pipelines import artifact_records, run_records, stage_events, store
 from mlops_assets.pipelines.run_parents import with_parents
 from mlops_assets.pipelines.run_records import Run
 from mlops_assets.pipelines.spec import PipelineSpec
 from mlops_assets.pipelines.stage_events import RunLog
 from mlops_assets.pipelines.stage_runs import first_fault, stage_runs
-from mlops_assets.storage.pipeline_tables import Artifact
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -79,10 +70,11 @@ class RunReader:
             self._taken_up = [stage_events.read(instance, run_id) for run_id in earlier]
             self._spec = _spec_of(self._parts, run)
         found = stage_runs(run, self._spec, self._events, self._taken_up) if self._spec is not None else []
-        left = _artifacts(self._parts, [run.id, *(log.run_id for log in self._taken_up)])
+        run_ids = [run.id, *(log.run_id for log in self._taken_up)]
+        left = artifact_records.of_runs(self._parts.database, run_ids)
         return RunState(
             run=run_view(run, first_fault(run, found, self._events)),
-            stages=tuple(stage_view(stage, left[stage.run_id, stage.stage.name]) for stage in found),
+            stages=tuple(stage_view(stage, left.get((stage.run_id, stage.stage.name), ())) for stage in found),
             own=frozenset(stage.stage.name for stage in found if stage.run_id == run.id),
             finished=run.finished,
         )
@@ -98,40 +90,6 @@ def detail_view(state: RunState, dagster_url: str) -> RunDetail:
         failed=statuses.count(StageStatus.FAILED),
         dagster_url=f"{dagster_url}/runs/{state.run.id}",
     )
-
-
-def database_answers(parts: Parts) -> Any:
-    """A dependency that fails at once if the platform's own tables can't be read: 503.
-
-    Dagster's storage, in the same database, would be asked for ten seconds.
-    """
-
-    def answers() -> None:
-        records.check(parts.database)
-
-    return Depends(answers)
-
-
-class AskingRoute(APIRoute):
-    """A route that asks Dagster's storage; one that doesn't answer is 503, like the platform's own tables."""
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        handler = super().get_route_handler()
-
-        async def asking(request: Request) -> Response:
-            try:
-                answer: Response = await handler(request)
-            except Exception as error:
-                # Dagster's own error for a database that it couldn't reach in several tries.
-                if type(error).__name__ != "DagsterPostgresException":
-                    raise
-                log.warning("%s %s: Dagster's storage doesn't answer", request.method, request.url.path)
-                raise HTTPException(
-                    503, "Dagster's storage doesn't answer; try again", {"Retry-After": str(RETRY_SECONDS)}
-                ) from error
-            return answer
-
-        return asking
 
 
 def _earlier(instance: DagsterInstance, run: Run) -> list[str]:
@@ -153,13 +111,3 @@ def _spec_of(parts: Parts, run: Run) -> PipelineSpec | None:
     except ValidationError:
         log.warning("version %s of pipeline %s can't be read", run.version, run.pipeline_id)
         return None
-
-
-def _artifacts(parts: Parts, run_ids: list[str]) -> dict[tuple[str, str], list[str]]:
-    """Ids of what stages have left, oldest first, by run and stage."""
-    asked = select(Artifact.run_id, Artifact.stage, Artifact.id).where(Artifact.run_id.in_(run_ids))
-    left: dict[tuple[str, str], list[str]] = defaultdict(list)
-    with parts.database.session() as session:
-        for run_id, stage, artifact_id in session.execute(asked.order_by(Artifact.created_at, Artifact.id)):
-            left[run_id, stage].append(str(artifact_id))
-    return left

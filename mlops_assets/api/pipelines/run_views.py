@@ -7,28 +7,22 @@ putting the parts of one run together (`run_state`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from mlops_assets.api.pipelines.run_schemas import (
-    RunStatus,
-    RunView,
-    StageErrorView,
-    StageRunView,
-    StageStatus,
-    Trigger,
-)
+from mlops_assets.api.pipelines.run_schemas import RunView, StageErrorView, StageRunView, Trigger
 from mlops_assets.pipelines.run_records import Run
 from mlops_assets.pipelines.stage_runs import StageRun
 
 
 def run_view(run: Run, error: str | None = None) -> RunView:
-    """One run. `error` is asked of its events, which a list has no time for."""
+    """One run. `error`, why it failed, is read from its events."""
     ended = run.ended_at if run.finished else None
     return RunView(
         id=run.id,
         pipeline_id=str(run.pipeline_id or ""),
         pipeline=run.pipeline,
         version=run.version,
-        status=RunStatus(run.status.value),
+        status=run.status,
         trigger=Trigger(run.trigger),
         triggered_by=run.who,
         parameters=dict(run.parameters),
@@ -44,13 +38,13 @@ def run_view(run: Run, error: str | None = None) -> RunView:
     )
 
 
-def stage_view(found: StageRun, artifacts: Sequence[str]) -> StageRunView:
+def stage_view(found: StageRun, artifacts: Sequence[UUID]) -> StageRunView:
     """One stage, with the ids of what it left."""
     facts, error = found.facts, found.error
     return StageRunView(
         name=found.stage.name,
         stage_type=found.stage.stage_type,
-        status=StageStatus(found.status.value),
+        status=found.status,
         attempt=found.attempt,
         started_at=found.started_at,
         ended_at=found.ended_at,
@@ -63,5 +57,5 @@ def stage_view(found: StageRun, artifacts: Sequence[str]) -> StageRunView:
         error=StageErrorView(type=error.type, message=error.message, traceback=error.traceback, line=error.line)
         if error
         else None,
-        artifacts=list(artifacts),
+        artifacts=[str(artifact) for artifact in artifacts],
     )

@@ -7,7 +7,6 @@ it is shown (`run_views`), live events (`events`) and how a run is started (`pip
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from uuid import UUID, uuid5
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, StringConstraints
+from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 
@@ -23,17 +22,20 @@ from mlops_assets.access import audit
 from mlops_assets.access.idempotency import KEPT_HOURS, KEY, Answer, Keyed
 from mlops_assets.access.roles import Caller
 from mlops_assets.api.audit import act_of
-from mlops_assets.api.auth import Editor, Viewer
 from mlops_assets.api.once import Key, do_once
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.requested import FIRST_PAGE, Editing, Known, Limit, Tags, wanted_tags
+from mlops_assets.api.pipelines.router import new_router
 from mlops_assets.api.pipelines.run_schemas import RunDetail, RunOrder, RunPage, RunStatus, RunView, Trigger
-from mlops_assets.api.pipelines.run_state import AskingRoute, RunReader, RunState, database_answers, detail_view
+from mlops_assets.api.pipelines.run_state import RunReader, RunState, detail_view
 from mlops_assets.api.pipelines.run_views import run_view
 from mlops_assets.api.problems import answers
 from mlops_assets.pipelines import run_records, store
+from mlops_assets.pipelines.ids import uuid_of
 from mlops_assets.pipelines.parameters import bind
 from mlops_assets.pipelines.problem import ProblemError
 from mlops_assets.pipelines.run_records import AskedRuns, Run
+from mlops_assets.pipelines.stage_runs import faults
 from mlops_assets.pipelines.store import ConflictError, UnknownPipelineError
 from mlops_assets.pipelines.structure import structure_problems
 from mlops_assets.storage.pipeline_tables import Pipeline
@@ -43,12 +45,10 @@ if TYPE_CHECKING:
 
     from mlops_assets.pipelines.spec import PipelineSpec
 
-FIRST_PAGE, LONGEST_PAGE = 50, 500
 YEARS = range(1970, 9000)
 STARTED: dict[int | str, dict[str, Any]] = {201: {"description": "Started, or waiting for its turn", "model": RunView}}
 # Runs that were started with an idempotency key have an id that follows from it.
 KEYED_RUNS = UUID("7d0a3a44-1f0c-4be5-9f39-0c8c3a5e6f21")
-_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _within_reach(moment: datetime) -> datetime:
@@ -58,26 +58,15 @@ def _within_reach(moment: datetime) -> datetime:
 
 
 RunId = Annotated[str, Path(description="A run's id")]
-Known = Annotated[str, Path(description="A pipeline's id, or its name")]
 Named = Annotated[str | None, Query(max_length=100, description="A pipeline's id, or its name")]
 Statuses = Annotated[list[RunStatus], Query(alias="status", max_length=10, description="Any of these")]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00]*$")]
-Tags = Annotated[list[Tag], Query(alias="tag", max_length=20, description="name or name=value; each has to fit")]
 Moment = Annotated[AwareDatetime, AfterValidator(_within_reach), Query(description="With its offset from UTC")]
-Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE)]
 Cursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before")]
-Editing = Annotated[Caller, Editor]
 
 
 def run_routes(parts: Parts) -> APIRouter:
     """Every route of runs but their events and logs."""
-    router = APIRouter(
-        prefix="/api/v1",
-        tags=["runs"],
-        dependencies=[Viewer, database_answers(parts)],
-        responses=answers(401, 429, 503),
-        route_class=AskingRoute,
-    )
+    router = new_router("runs", asks_dagster=parts)
     _add_reads(router, parts)
     _add_changes(router, parts)
     return router
@@ -92,11 +81,10 @@ def asked_runs(
     sort: Literal["-created_at", "created_at"] = "-created_at",
 ) -> AskedRuns:
     """The filters as a request names them; the pipeline comes separately."""
-    wanted = [tag.partition("=") for tag in tags]
     return AskedRuns(
         statuses=frozenset(statuses),
         trigger=trigger.value if trigger is not None else None,
-        tags=tuple((name, value if joint else None) for name, joint, value in wanted),
+        tags=wanted_tags(tags),
         since=since,
         until=until,
         ascending=sort == "created_at",
@@ -108,24 +96,23 @@ Asked = Annotated[AskedRuns, Depends(asked_runs)]
 
 def known_run(instance: DagsterInstance, run_id: str) -> Run:
     """The run. HTTPException 404 for any id that no run has, whatever it looks like."""
-    found = run_records.one(instance, run_id) if _RUN_ID.fullmatch(run_id) else None
+    found = run_records.one(instance, run_id) if uuid_of(run_id) is not None else None
     if found is None:
-        raise unknown_run(run_id)
+        raise _unknown(run_id)
     return found
-
-
-def unknown_run(run_id: str) -> HTTPException:
-    """There is no such run."""
-    return HTTPException(404, f"there is no run {run_id[:80]!r}")
 
 
 def read_state(parts: Parts, run_id: str) -> tuple[RunReader, RunState]:
     """A reader of the run, and what it has read. HTTPException 404."""
     reader = RunReader(parts, run_id)
-    state = reader.read() if _RUN_ID.fullmatch(run_id) else None
+    state = reader.read() if uuid_of(run_id) is not None else None
     if state is None:
-        raise unknown_run(run_id)
+        raise _unknown(run_id)
     return reader, state
+
+
+def _unknown(run_id: str) -> HTTPException:
+    return HTTPException(404, f"there is no run {run_id[:80]!r}")
 
 
 def _add_reads(router: APIRouter, parts: Parts) -> None:
@@ -154,7 +141,8 @@ def _page(parts: Parts, asked: AskedRuns, pipeline: str | None, limit: int, curs
         found = run_records.page(parts.instance(), asked, limit, str(cursor) if cursor is not None else None)
     except LookupError as error:
         raise HTTPException(422, f"cursor: {error}") from error
-    items = [run_view(run) for run in found.runs]
+    why = faults(parts.instance(), found.runs)
+    items = [run_view(run, why.get(run.id)) for run in found.runs]
     page = RunPage(items=items, total=found.total, next_cursor=items[-1].id if found.more else None)
     return Response(page.model_dump_json(), media_type="application/json")
 
@@ -164,7 +152,8 @@ def _pipeline_id(session: Session, name_or_id: str) -> UUID:
     try:
         return store.find(session, name_or_id).id
     except UnknownPipelineError:
-        deleted = store.by_id(session, UUID(name_or_id)) if _RUN_ID.fullmatch(name_or_id.lower()) else None
+        known = uuid_of(name_or_id)
+        deleted = store.by_id(session, known) if known is not None else None
         if deleted is None:
             raise
         return deleted.id

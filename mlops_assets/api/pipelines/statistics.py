@@ -12,37 +12,29 @@ from fastapi import APIRouter
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from mlops_assets.api.auth import Viewer
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.router import new_router
 from mlops_assets.api.pipelines.run_schemas import ArtifactCounts, PipelineCounts, RunCounts, RunStatus, Statistics
-from mlops_assets.api.pipelines.run_state import AskingRoute, database_answers
-from mlops_assets.api.problems import answers
-from mlops_assets.pipelines import run_records
-from mlops_assets.pipelines.stage_types import ArtifactType
-from mlops_assets.storage.pipeline_tables import Artifact, Pipeline, PipelineVersion
+from mlops_assets.pipelines import artifact_records, run_records
+from mlops_assets.storage.pipeline_tables import Pipeline, PipelineVersion
 
 
 def statistics_routes(parts: Parts) -> APIRouter:
     """The one route of statistics."""
-    router = APIRouter(
-        prefix="/api/v1",
-        tags=["statistics"],
-        dependencies=[Viewer, database_answers(parts)],
-        responses=answers(401, 429, 503),
-        route_class=AskingRoute,
-    )
+    router = new_router("statistics", asks_dagster=parts)
 
     @router.get("/statistics")
     def read_statistics() -> Statistics:
         """Pipelines, runs of all time and of the last 24 hours, and artifacts."""
         with parts.database.session() as session:
-            pipelines, artifacts = _pipelines(session), _artifacts(session)
+            pipelines = _pipelines(session)
+        left = artifact_records.counts(parts.database)
         instance = parts.instance()
         return Statistics(
             pipelines=pipelines,
             runs=_runs(run_records.counts(instance)),
             runs_last_24_hours=_runs(run_records.counts(instance, datetime.now(UTC) - timedelta(hours=24))),
-            artifacts=artifacts,
+            artifacts=ArtifactCounts(total=left.total, bytes=left.bytes, by_type=dict(left.by_type)),
         )
 
     return router
@@ -64,25 +56,10 @@ def _pipelines(session: Session) -> PipelineCounts:
     return PipelineCounts(total=total, active=active, paused=total - active, deployed=deployed, scheduled=scheduled)
 
 
-def _artifacts(session: Session) -> ArtifactCounts:
-    asked = (
-        select(Artifact.type, func.count(), func.sum(Artifact.size))
-        .where(Artifact.uri.is_not(None))
-        .group_by(Artifact.type)
-        .order_by(Artifact.type)
-    )
-    rows = session.execute(asked).all()
-    return ArtifactCounts(
-        total=sum(count for _, count, _ in rows),
-        bytes=sum(int(size) for _, _, size in rows),
-        by_type={ArtifactType(kind): count for kind, count, _ in rows},
-    )
-
-
-def _runs(counted: Mapping[run_records.RunStatus, int]) -> RunCounts:
-    done, failed = counted[run_records.RunStatus.COMPLETED], counted[run_records.RunStatus.FAILED]
+def _runs(counted: Mapping[RunStatus, int]) -> RunCounts:
+    done, failed = counted[RunStatus.COMPLETED], counted[RunStatus.FAILED]
     return RunCounts(
         total=sum(counted.values()),
-        by_status={RunStatus(status.value): count for status, count in counted.items()},
+        by_status=dict(counted),
         success_rate=done / (done + failed) if done + failed else None,
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 
-from mlops_assets.api.auth import Viewer
 from mlops_assets.api.pipelines.accepting import own_problems
 from mlops_assets.api.pipelines.parts import Parts
+from mlops_assets.api.pipelines.router import new_router
 from mlops_assets.api.pipelines.schemas import Rendered, RenderOrder, Templates, TemplateView
 from mlops_assets.api.pipelines.views import template_view
 from mlops_assets.api.problems import answers
@@ -21,9 +21,7 @@ from mlops_assets.pipelines.templates import Template, render, template_of, temp
 
 def template_routes(parts: Parts) -> APIRouter:
     """Every route below /api/v1/templates."""
-    router = APIRouter(
-        prefix="/api/v1/templates", tags=["templates"], dependencies=[Viewer], responses=answers(401, 429)
-    )
+    router = new_router("templates", "/templates")
 
     @router.get("")
     def list_templates() -> Templates:

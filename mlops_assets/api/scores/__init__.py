@@ -1,0 +1,1 @@
+"""The routes of scored months: products at a glance, months, records and stored pages."""

@@ -1,0 +1,1 @@
+"""The routes of usage: what products, stages and jobs used and cost."""
