@@ -27,11 +27,13 @@ from inference.gate import FEEDBACK_PATH, Gate
 from inference.health import Health
 from inference.log_routes import log_routes
 from inference.metrics import Metrics
+from inference.otlp import Collector
 from inference.pages import add_pages
 from inference.predict import Predictor
 from inference.record import Recorder
 from inference.served import Served
 from inference.settings import ServingSettings, VocabularyRoute
+from inference.spans import Spans
 
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -43,8 +45,12 @@ def create_app(
     metrics: Metrics,
     recorder: Recorder | None = None,
     drill: Drill | None = None,
+    collector: Collector | None = None,
 ) -> ASGIApp:
-    """The application behind its gate; everything it reads at run time is in `served` and `drill`."""
+    """The application behind its gate; everything it reads at run time is in `served` and `drill`.
+
+    With a `collector`, requests that the gateway chose to trace are told to it.
+    """
     app = FastAPI(
         title=f"{settings.product} inference",
         version=f"1 ({settings.variant})",
@@ -68,7 +74,8 @@ def create_app(
     _add_state(app, Health(settings, served, recorder.journal if recorder else None, drill), metrics)
     _add_document(app, functions.request, taker.body)
     add_pages(app)
-    return Gate(_Shortcut(app, f"/api/{settings.route}", predictor), settings, metrics)
+    gate = Gate(_Shortcut(app, f"/api/{settings.route}", predictor), settings, metrics)
+    return gate if collector is None else Spans(gate, settings, collector)
 
 
 async def _leave_to_gate(_: Request, error: Exception) -> Response:

@@ -27,7 +27,8 @@ RELEASE_FOLDER = "release"
 FRONTEND = "frontend"
 PAGE_FILES = {".html", ".css", ".js", ".svg", ".png", ".ico", ".woff2"}
 REQUIREMENTS = (
-    "bentoml", "fastapi", "httptools", "numpy", "onnxruntime", "prometheus-client", "psutil", "pydantic",
+    "bentoml", "fastapi", "httptools", "numpy", "onnxruntime", "opentelemetry-proto", "prometheus-client", "psutil",
+    "pydantic",
     "pydantic-settings", "python-multipart", "uvloop",
 )  # fmt: skip
 

@@ -6,10 +6,11 @@ nothing, never an error: whoever asks gets an answer. No address of a client is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.keys import UserHashes
+from inference.trace_id import trace_id_of
 
 ASSIGNED = {b"production": "production", b"candidate": "candidate", b"forced": "forced"}
 MAX_REQUEST_ID_BYTES = 128
@@ -18,16 +19,17 @@ MAX_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One request's origin. `user` is a hash, 32 hexadecimal digits."""
+    """One request's origin. `user` is a hash, `trace_id` a number; 32 hexadecimal digits each."""
 
     user: str | None = None
     assigned: str | None = None
     rollout: int | None = None
     step: int | None = None
     request_id: str | None = None
+    trace_id: str | None = None
 
 
-def caller_of(headers: Iterable[tuple[bytes, bytes]], users: UserHashes) -> Caller:
+def caller_of(headers: Sequence[tuple[bytes, bytes]], users: UserHashes) -> Caller:
     """Read the raw headers of a request, names in lower case."""
     given = dict(headers)
     return Caller(
@@ -36,6 +38,7 @@ def caller_of(headers: Iterable[tuple[bytes, bytes]], users: UserHashes) -> Call
         _count(given.get(b"x-mlops-rollout")),
         _count(given.get(b"x-mlops-step")),
         _request_id(given.get(b"x-request-id")),
+        trace_id_of(given, headers),
     )
 
 

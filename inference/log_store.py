@@ -42,7 +42,7 @@ _FEEDBACK_SUMS = ("total_count", "avg_rating", "accurate_count", "too_high_count
 
 _COMMON = ("variant", "version", "assigned", "rollout", "step", "user_hash")
 _COLUMNS: dict[LogType, tuple[str, ...]] = {
-    "predictions": ("id", "at", *_COMMON, "features", "output", "latency_ms", "request_id", "sample"),
+    "predictions": ("id", "at", *_COMMON, "features", "output", "latency_ms", "request_id", "trace_id", "sample"),
     "feedback": ("id", "prediction_id", "at", "type", "value", "text", *_COMMON, "predicted_at", "estimate"),
 }
 _TABLES: dict[LogType, str] = {"predictions": "mlops.prediction", "feedback": "mlops.feedback"}

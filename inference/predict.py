@@ -28,6 +28,7 @@ from inference.prediction_id import PredictionIds
 from inference.record import Answered, Recorder
 from inference.served import Served, Serving
 from inference.settings import PREDICTION, SCORE, ServingSettings
+from inference.spans import PREDICTION_ID
 
 # Above this size a body may hold so many rows that parsing and estimating them would hold up other requests.
 LARGE_BATCH_BYTES = 4096
@@ -74,7 +75,7 @@ class Predictor:
         if self._drill.order is not None:
             await self._drill.obey(serving.label)
         output = self._output(serving, serving.model.estimate((record,))[0])
-        identifier = self._ids.new()
+        identifier = request.scope[PREDICTION_ID] = self._ids.new()
         body = to_json(_answer(serving, output, identifier, began))
         recorder = self._recorder
         if recorder is not None:

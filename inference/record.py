@@ -82,7 +82,7 @@ class Recorder:
                 "k": "p", "id": one.identifier, "product": self._product, "at": at, "variant": serving.label,
                 "version": serving.model.version, "assigned": caller.assigned, "rollout": caller.rollout,
                 "step": caller.step, "user": caller.user, "features": one.record, "output": one.output,
-                "ms": milliseconds, "request_id": caller.request_id, "sample": sample,
+                "ms": milliseconds, "request_id": caller.request_id, "trace_id": caller.trace_id, "sample": sample,
             })
             for one in answered
         )  # fmt: skip

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from inference.follower import Follower
     from inference.functions import ProductFunctions
     from inference.metrics import Metrics
+    from inference.otlp import Collector
     from inference.record import Recorder
     from inference.served import Served
     from inference.settings import ServingSettings
@@ -96,12 +97,15 @@ class _Running:
     ticker: Ticker
     follower: Follower | None
     recorder: Recorder | None
+    collector: Collector | None
 
     def stop(self) -> None:
         """End all of it, the journal last."""
         if self.follower is not None:
             self.follower.stop()
         self.ticker.stop()
+        if self.collector is not None:
+            self.collector.stop()
         if self.recorder is not None:
             self.recorder.journal.close()
 
@@ -123,14 +127,28 @@ def _start(settings: ServingSettings) -> _Running:
     functions = load_functions(module, allowed=settings.module)
     served, drill, recorder = Served(settings.variant), Drill(settings.drill_file), _recorder(settings)
     metrics = Metrics(settings.product, served, disk_folder(settings), recorder.journal if recorder else None)
-    front.open(create_app(settings, functions, served, metrics, recorder, drill), lambda: served.current is not None)
+    collector = _collector(settings)
+    app = create_app(settings, functions, served, metrics, recorder, drill, collector)
+    front.open(app, lambda: served.current is not None)
     ticker = Ticker(drill.poll, *((recorder.journal.rotate_if_due,) if recorder else ()))
     ticker.start()
     if pinned is None:
-        return _Running(ticker, _follow(settings, functions, served, metrics), recorder)
+        return _Running(ticker, _follow(settings, functions, served, metrics), recorder, collector)
     served.current = Serving(Model.load(pinned, functions), settings.variant)
     metrics.serving(served.current.model.version)
-    return _Running(ticker, None, recorder)
+    return _Running(ticker, None, recorder, collector)
+
+
+def _collector(settings: ServingSettings) -> Collector | None:
+    """What sends traces, if the service was told where to."""
+    if settings.otlp_endpoint is None:
+        return None
+    from inference.otlp import Collector
+
+    name = f"{settings.product}_{settings.variant}"
+    collector = Collector(settings.otlp_endpoint, name, {"service.namespace": "mlops"})
+    collector.start()
+    return collector
 
 
 def _recorder(settings: ServingSettings) -> Recorder | None:

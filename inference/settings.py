@@ -43,7 +43,8 @@ class ServingSettings(BaseSettings):
     list of records in the body of a batch. `answer` is anomaly_score for a detector, else any name. `key_file` and
     `journal_dir` come together: with them every answer is logged and feedback is taken. `token_file` opens the
     log to who holds the token, `drill_file` is where an operator orders faults for a demonstration. `report_url` is
-    where operators find the drift pages; answers link to them.
+    where operators find the drift pages; answers link to them. `otlp_endpoint` is the collector of traces (OTLP over
+    HTTP); without it none are sent.
     """
 
     model_config = SettingsConfigDict(env_prefix="MLOPS_SERVING_", frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class ServingSettings(BaseSettings):
     token_file: Path | None = None
     drill_file: Path | None = None
     report_url: PageUrl | None = None
+    otlp_endpoint: PageUrl | None = None
     feedback_days: int = Field(default=90, ge=1)
     feedback_body_limit: int = Field(default=16 * 1024, ge=256)
 

@@ -41,13 +41,13 @@ _LINES = """
 WITH line AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(lines)s::jsonb) AS line(
     k text, id uuid, product text, at double precision, variant text, version int, assigned text, rollout int,
-    step int, "user" text, features jsonb, output jsonb, ms real, request_id text, sample boolean,
+    step int, "user" text, features jsonb, output jsonb, ms real, request_id text, trace_id text, sample boolean,
     prediction_id uuid, type text, value double precision, text text)
 ), fresh AS (
   INSERT INTO mlops.prediction (id, product, at, variant, version, assigned, rollout, step, user_hash, features,
-    output, latency_ms, request_id, sample, batch)
+    output, latency_ms, request_id, trace_id, sample, batch)
   SELECT id, product, to_timestamp(at), variant, version, assigned, rollout, step, "user", features,
-    output, ms, request_id, coalesce(sample, false), %(batch)s
+    output, ms, request_id, trace_id, coalesce(sample, false), %(batch)s
   FROM line WHERE k = 'p'
   ON CONFLICT DO NOTHING
   RETURNING product, at, variant, version, assigned, rollout, step, user_hash, latency_ms

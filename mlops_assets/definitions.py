@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.resources import shared_resources
+from mlops_assets.runs.measured_steps import measured_in_process_executor
 
 CONDITIONS_SECONDS = 30
 
@@ -20,7 +21,7 @@ def load(folder: Path) -> dg.Definitions:
     shared = dg.Definitions(
         resources=shared_resources(),
         sensors=[conditions()],
-        executor=dg.in_process_executor,
+        executor=measured_in_process_executor,
         component_tree=tree,
     )
     return dg.Definitions.merge(*declared, shared)

@@ -30,6 +30,6 @@ def shared_resources() -> dict[str, Any]:
         "settings": settings,
         "database": dg.ResourceDefinition(database, description="the platform's own tables"),
         "storage": storage,
-        "tracking": Tracking(settings.mlflow_url),
+        "tracking": Tracking(settings.mlflow_server_url, settings.mlflow_url, settings.inner_headers()),
         "io_manager": ReferenceIOManager(storage),
     }

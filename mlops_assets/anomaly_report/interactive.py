@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from mlops_assets.anomaly_report.charts import (
     shown_months,
     trained_spans,
 )
+from mlops_assets.anomaly_report.page_tables import lowest_table, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,10 +86,10 @@ def page(
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">',
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
         *(f'<p class="quiet">{escape(name)}: {escape(value)}</p>' for name, value in facts.items()),
-        _table(summary.totals(scored)),
+        table(summary.totals(scored)),
         *(f'{heads[name]}<div id="{name}"></div>' for name in charts),
         heads["lowest_scores"],
-        _lowest(scored),
+        lowest_table(scored),
         f'<script type="application/json" id="charts">{_json(charts)}</script>',
         f"<script>{library}</script><script>{DRAW}</script></body></html>",
     ]
@@ -258,37 +259,6 @@ def _heads(scored: pd.DataFrame, groups: Mapping[str, str]) -> dict[str, str]:
 
 def _head(title: str, said: str) -> str:
     return f'<h2>{escape(title)}</h2><p class="quiet">{escape(said)}</p>'
-
-
-def _table(frame: pd.DataFrame) -> str:
-    names = [str(name) for name in frame.columns]
-    kinds = ["number" if summary.is_number(frame[name]) else "" for name in names]
-    columns = [[name.replace("_", " "), *(summary.written(name, value) for value in frame[name])] for name in names]
-    head, *rows = zip(*columns, strict=True)
-    lines = [_line("th", kinds, head), *(_line("td", kinds, row) for row in rows)]
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
-
-
-def _line(tag: str, kinds: Iterable[str], cells: Iterable[str]) -> str:
-    line = (f'<{tag} class="{kind}">{escape(cell)}</{tag}>' for kind, cell in zip(kinds, cells, strict=True))
-    return f"<tr>{''.join(line)}</tr>"
-
-
-def _lowest(scored: pd.DataFrame) -> str:
-    rows = summary.lowest(scored)
-    if rows.empty:
-        return "<p>No records.</p>"
-    reasons = rows["reasons"] if "reasons" in rows else [""] * len(rows)
-    body = "".join(
-        f'<tr><td class="number">{place}</td><td class="date">{escape(summary.dated(at))}</td>'
-        f'<td class="number{" odd" if prediction == -1 else ""}">{score:.4f}</td>'
-        f"<td>{escape(why) if isinstance(why, str) else ''}</td></tr>"
-        for place, (at, score, prediction, why) in enumerate(
-            zip(rows["at"], rows["anomaly_score"], rows["anomaly_pred"], reasons, strict=True), start=1
-        )
-    )
-    head = '<tr><th></th><th>date</th><th class="number">score</th><th>why</th></tr>'
-    return f'<div class="scroll"><table>{head}{body}</table></div>'
 
 
 def _json(charts: dict[str, Chart]) -> str:

@@ -126,7 +126,7 @@ def overview_asset(product: Product) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         from mlops_assets.batch import overview, shown
 
-        page = dg.MetadataValue.url(f"{settings.api_url}/scores/{product.name}/report")
+        page = dg.MetadataValue.url(f"{settings.console_url}/scores/{product.name}/report")
         done = overview.draw_overview(product, database, storage, context.log.info)
         if done is None:
             return dg.MaterializeResult(metadata={"said": "no month is scored yet", "page": page})

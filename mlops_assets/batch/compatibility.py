@@ -22,12 +22,13 @@ from mlops_assets.batch.scoring import Scored
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.training import detecting, feature_set
+from mlops_assets.training.data_spec import Features
 from mlops_assets.training.detecting import PREDICTION
 from mlops_assets.training.isolation import IsolationModel
 from mlops_assets.training.isolation_graph import to_onnx
 from mlops_assets.training.records import FeatureSet
 from mlops_assets.training.released import MODEL_FILE
-from mlops_assets.training.spec import SCORE, Features, Product
+from mlops_assets.training.spec import SCORE, Product
 
 if TYPE_CHECKING:
     import dagster as dg

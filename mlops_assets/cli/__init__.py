@@ -1,7 +1,7 @@
 """`mlops …`: one line of work a command. Each calls a function that a test can call too.
 
-Add a command here when a person at a terminal should be able to do it; groups of commands have files of their own.
-Keep out the doing.
+Add a command here when a person at a terminal should be able to do it; groups of commands have files of their own. Keep
+out the doing.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from rich.markup import escape
 
 from mlops_assets.access.roles import AccessError
 from mlops_assets.api.orchestrator import OrchestratorError
-from mlops_assets.cli import drift, notify, pipeline, rollout, scores, token
+from mlops_assets.cli import drift, metrics, notify, pipeline, pipeline_access, rollout, scores, token, trace, usage
 from mlops_assets.cli.options import ProductOption, product_of
 from mlops_assets.client.errors import ClientError
 from mlops_assets.drift.daily import NothingServedError
 from mlops_assets.installation import commands
 from mlops_assets.installation.doctor import doctor as examine
 from mlops_assets.installation.first_release import FirstReleaseError
+from mlops_assets.installation.monitoring import MonitoringError
 from mlops_assets.installation.ports import PortTakenError
 from mlops_assets.installation.postgres import PostgresError
 from mlops_assets.installation.schema import MigrationError
 from mlops_assets.installation.supervisor import SupervisorError
 from mlops_assets.installation.up import InstallationError
 from mlops_assets.notifications.channels import ChannelError
+from mlops_assets.observability.exporter.scraping import ExporterError
+from mlops_assets.observability.trace.tracer import TraceError
 from mlops_assets.rehearsal.people import Crowd, Truth
 from mlops_assets.rehearsal.stage import Play, RehearsalError, play
 from mlops_assets.rollout.ledger import LedgerError
@@ -42,10 +45,12 @@ KNOWN_FAILURES = (
     ClientError,
     commands.CommandError,
     DeclarationError,
+    ExporterError,
     FirstReleaseError,
     InstallationError,
     LedgerError,
     MigrationError,
+    MonitoringError,
     NothingServedError,
     OrchestratorError,
     PortTakenError,
@@ -53,6 +58,7 @@ KNOWN_FAILURES = (
     RehearsalError,
     SettingsError,
     SupervisorError,
+    TraceError,
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -62,14 +68,21 @@ app.add_typer(scores.app, name="scores")
 app.add_typer(notify.app, name="notify")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(token.app, name="token")
+app.command("metrics")(metrics.metrics)
+app.command("trace")(trace.trace)
+app.command("usage")(usage.show_usage)
 
 
 @app.command()
 def up(
     train: Annotated[bool, typer.Option(help="Train the first model of a product that has none.")] = True,
+    monitoring: Annotated[
+        bool | None,
+        typer.Option(help="Prometheus and Alertmanager too, from now on; without either, as it was said last."),
+    ] = None,
 ) -> None:
     """Start everything; train and serve what isn't served yet. Running it again changes nothing."""
-    commands.up(load(), Console(), train=train)
+    commands.up(load(), Console(), train=train, monitor=monitoring)
 
 
 @app.command()
@@ -87,7 +100,7 @@ def status() -> None:
 @app.command()
 def doctor() -> None:
     """Look for what is wrong, and say what to do about it."""
-    raise typer.Exit(examine(load(), Console()))
+    raise typer.Exit(examine(load(), Console(), others=pipeline_access.VARIABLES))
 
 
 @app.command()
@@ -133,7 +146,7 @@ def automation() -> None:
     # Dagster tells once for each asset that parts of it are young; nobody who asks for the page wants to know.
     warnings.simplefilter("ignore")
     from mlops_assets.definitions import defs
-    from mlops_assets.observability.automation_page import project_page
+    from mlops_assets.observability.automation.page import project_page
 
     typer.echo(project_page(defs()), nl=False)
 

@@ -24,7 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="How live data differs from what pr
 def drift_status(product: ProductOption = None, days: Annotated[int, typer.Option(min=1, max=366)] = 14) -> None:
     """The newest days, what drifted, and what follows from it."""
     settings = load()
-    commands.show(Database.connect(settings.database), Console(), watched(product_of(product)), days, settings.api_url)
+    commands.show(
+        Database.connect(settings.database), Console(), watched(product_of(product)), days, settings.console_url
+    )
 
 
 @app.command("check")

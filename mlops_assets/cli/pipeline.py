@@ -14,7 +14,15 @@ import typer
 from rich.console import Console
 
 from mlops_assets.cli import pipeline_runs, pipeline_tables
-from mlops_assets.cli.pipeline_access import ParametersOption, client_of, opened, parameters_of, written
+from mlops_assets.cli.pipeline_access import (
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    ParametersOption,
+    client_of,
+    opened,
+    parameters_of,
+    written,
+)
 from mlops_assets.cli.pipeline_tables import plain
 from mlops_assets.client import Applied, AuthError, Client, ClientError, UnavailableError, ValidationError
 from mlops_assets.client.documents import SUFFIXES
@@ -33,10 +41,10 @@ app.add_typer(pipeline_runs.app)
 def pipeline(
     context: typer.Context,
     url: Annotated[
-        str | None, typer.Option(envvar="MLOPS_URL", help="Where the control API is; else this machine's.")
+        str | None, typer.Option(envvar=URL_VARIABLE, help="Where the control API is; else this machine's.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(envvar="MLOPS_TOKEN", help="An API token; else this machine's own, for its own API.")
+        str | None, typer.Option(envvar=TOKEN_VARIABLE, help="An API token; else this machine's own, for its own API.")
     ] = None,
 ) -> None:
     """Say where the API is and who asks; without either, this machine's installation as its operator."""

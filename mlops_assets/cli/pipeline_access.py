@@ -15,6 +15,10 @@ import typer
 from mlops_assets.client import Client, ClientError
 from mlops_assets.settings import load
 
+# Where the API is and who asks, for whoever doesn't say it at every command.
+URL_VARIABLE, TOKEN_VARIABLE = "MLOPS_URL", "MLOPS_TOKEN"
+VARIABLES = frozenset({URL_VARIABLE, TOKEN_VARIABLE})
+
 Opened = Callable[[], Client]
 
 ParametersOption = Annotated[
@@ -28,8 +32,10 @@ def opened(url: str | None, token: str | None) -> Client:
     if token is None and url is None:
         return Client.local()
     if token is None:
-        raise ClientError("--url needs --token or MLOPS_TOKEN: this machine's own token isn't sent to other addresses")
-    return Client(url or load().api_url, token)
+        raise ClientError(
+            f"--url needs --token or {TOKEN_VARIABLE}: this machine's own token isn't sent to other addresses"
+        )
+    return Client(url or load().api_server_url, token)
 
 
 def client_of(context: typer.Context) -> Client:

@@ -18,6 +18,7 @@ from mlops_assets.cli import pipeline_tables
 from mlops_assets.cli.pipeline_access import ParametersOption, client_of, parameters_of, tags_of
 from mlops_assets.cli.pipeline_tables import plain
 from mlops_assets.cli.pipeline_watch import Watch
+from mlops_assets.client.runs import LOG_PAGE
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
@@ -76,12 +77,11 @@ def pipeline_status(context: typer.Context, run: RunArgument) -> None:
     with client_of(context) as client:
         found = client.get_run(run)
     console = Console()
-    by = "schedule" if found.trigger == "SCHEDULED" else found.triggered_by
     console.print(
         Text.assemble(
             plain(f"{found.pipeline} version {found.version} ", "bold"),
             pipeline_tables.status(found.status),
-            plain(f", {pipeline_tables.moment(found.created_at)} UTC by {by}"),
+            plain(f", {pipeline_tables.moment(found.created_at)} UTC by {pipeline_tables.starter(found)}"),
         )
     )
     for label, value in (
@@ -105,11 +105,12 @@ def pipeline_logs(
     stage: Annotated[str, typer.Argument(metavar="STAGE")],
     attempt: Annotated[int | None, typer.Option(min=1, help="Else the newest.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the stage ends.")] = False,
+    tail: Annotated[int | None, typer.Option(min=1, max=LOG_PAGE, help="Only so many of the last lines.")] = None,
 ) -> None:
     """What a stage printed and logged."""
     console = Console()
     with client_of(context) as client:
-        for line in client.log_lines(run, stage, attempt, follow=follow):
+        for line in client.log_lines(run, stage, attempt, follow=follow, tail=tail):
             _log_line(console, line)
 
 

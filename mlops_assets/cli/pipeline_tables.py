@@ -181,16 +181,20 @@ def runs(found: Iterable[RunView]) -> Table:
     """One line a run."""
     table = _table("run", "pipeline", "status", "by", "created, UTC", "seconds")
     for one in found:
-        by = one.triggered_by if one.trigger != "SCHEDULED" else "schedule"
         table.add_row(
             plain(one.id),
             plain(one.pipeline),
             status(one.status),
-            plain(by),
+            plain(starter(one)),
             f"{one.created_at:%m-%d %H:%M}",
             seconds(one.duration_seconds),
         )
     return table
+
+
+def starter(run: RunView) -> str:
+    """Who or what started a run."""
+    return run.triggered_by if run.trigger != "SCHEDULED" else "schedule"
 
 
 def run_stages(run: RunDetail) -> Table:

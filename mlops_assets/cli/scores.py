@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlops_assets.api.scores_records import products
-from mlops_assets.api.scores_views import rate
+from mlops_assets.api.scores.records import products
+from mlops_assets.api.scores.views import rate
 from mlops_assets.batch import store
 from mlops_assets.batch.months import day_of, of_day
 from mlops_assets.batch.store import Mode
@@ -36,7 +36,7 @@ def scores_status(
 ) -> None:
     """The scored months: records, anomalies, their rate, and which release scored them."""
     settings = load()
-    show_months(Database.connect(settings.database), Console(), product, mode, settings.api_url)
+    show_months(Database.connect(settings.database), Console(), product, mode, settings.console_url)
 
 
 @app.command("show")

@@ -4,6 +4,7 @@ Add a name here when scripts should rely on it. Keep out what only the client's 
 neither Dagster nor pandas.
 """
 
+from mlops_assets.api.pipelines.run_schemas import StageLine
 from mlops_assets.client.client import Client
 from mlops_assets.client.errors import (
     ApiError,
@@ -18,7 +19,7 @@ from mlops_assets.client.errors import (
     UnavailableError,
     ValidationError,
 )
-from mlops_assets.client.following import RunEvent, StageLine
+from mlops_assets.client.following import RunEvent
 from mlops_assets.client.pipelines import Applied
 
 __all__ = [

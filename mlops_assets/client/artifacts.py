@@ -17,17 +17,16 @@ from typing import IO, Literal
 from urllib.parse import unquote
 
 from mlops_assets.api.pipelines.run_schemas import ArtifactPage, ArtifactPreview, ArtifactView
-from mlops_assets.client.connection import Connection, path
+from mlops_assets.client.connection import Connection, given, path
 from mlops_assets.client.errors import DownloadError, UnavailableError
-from mlops_assets.client.pipelines import given
+from mlops_assets.client.paging import every
 
-PAGE = 200
 DOWNLOAD_TRIES = 3
 BLOCK = 1024 * 1024
 # The name that the API would save it by, with an ending that fits (RFC 5987).
 _NAME = re.compile(r"filename\*=UTF-8''([^;\s]+)", re.IGNORECASE)
 
-ArtifactOrder = Literal["-created_at", "created_at", "-size", "size", "name"]
+ArtifactOrder = Literal["-created_at", "created_at", "-size", "size", "-name", "name"]
 Stored = Literal["LOCAL", "S3", "GCS", "AZURE"]
 
 
@@ -52,14 +51,7 @@ class ArtifactCalls:
         asked = given(
             pipeline=pipeline, run=run, stage=stage, type=type, storage=storage, result=result, q=q, sort=sort
         )
-        seen: set[str] = set()
-        while True:
-            page = self._connection.get(ArtifactPage, "artifacts", {**asked, "limit": PAGE, "offset": len(seen)})
-            fresh = [one for one in page.items if one.id not in seen]
-            yield from fresh
-            seen |= {one.id for one in fresh}
-            if not fresh or len(seen) >= page.total:
-                return
+        return every(lambda part: self._connection.get(ArtifactPage, "artifacts", {**asked, **part}))
 
     def artifact(self, artifact_id: str) -> ArtifactView:
         """What is known of one artifact."""

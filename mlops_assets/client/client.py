@@ -45,7 +45,7 @@ class Client(PipelineCalls, RunCalls, ArtifactCalls):
 
     @classmethod
     def local(cls) -> Client:
-        """The API of this machine's installation, as its operator.
+        """The API of this machine's installation, past its door, as its operator.
 
         Raises:
             SettingsError: a variable can't be used. ClientError: the operators' token isn't there or not readable.
@@ -53,7 +53,7 @@ class Client(PipelineCalls, RunCalls, ArtifactCalls):
         from mlops_assets.settings import load
 
         settings = load()
-        return cls(settings.api_url, _token(settings.secrets / TOKEN_FILE))
+        return cls(settings.api_server_url, _token(settings.secrets / TOKEN_FILE))
 
     @property
     def url(self) -> str:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pydantic
@@ -186,6 +187,16 @@ def as_json(value: Any, what: str) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ClientError(f"{what} can't be written as JSON: {error}") from None
+
+
+def given(**parameters: Any) -> dict[str, Any]:
+    """The parameters that have a value."""
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def fresh_key() -> str:
+    """An Idempotency-Key that nobody has used."""
+    return uuid4().hex
 
 
 def path(*parts: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mlops_assets.api.pipelines.run_schemas import LogLineView, RunStatus, RunView, StageRunView
+from mlops_assets.api.pipelines.run_schemas import RunStatus, RunView, StageLine, StageRunView
 from mlops_assets.client.connection import Connection, parsed, path
 from mlops_assets.client.errors import UnavailableError
 from mlops_assets.client.event_stream import Message, messages
@@ -18,13 +18,6 @@ FINISHED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 # So often in a row a connection may fail before the run is given up.
 MOST_FAILURES = 20
-
-
-class StageLine(LogLineView):
-    """A line that a stage logged."""
-
-    stage: str
-    attempt: int
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import uuid4
 
 from mlops_assets.api.pipelines.schemas import (
     PipelineDetail,
@@ -21,11 +20,11 @@ from mlops_assets.api.pipelines.schemas import (
     Versions,
     VersionView,
 )
-from mlops_assets.client.connection import Connection, Sent, as_json, path, read
+from mlops_assets.client.connection import Connection, Sent, as_json, fresh_key, given, path, read
 from mlops_assets.client.documents import Document, Spec, document
 from mlops_assets.client.errors import ApiError, ConflictError, NotFoundError, PreconditionError
+from mlops_assets.client.paging import every
 
-PAGE = 200
 APPLY_TRIES = 3
 
 PipelineOrder = Literal["name", "-name", "created_at", "-created_at", "updated_at", "-updated_at"]
@@ -56,15 +55,7 @@ class PipelineCalls:
     ) -> Iterator[PipelineView]:
         """Every pipeline that fits, read page by page. `q` is a part of name or title, a tag `key` or `key=value`."""
         asked = given(q=q, active=active, deployed=deployed, tag=list(tags) or None, sort=sort)
-        seen: set[str] = set()
-        while True:
-            page = self._connection.get(PipelinePage, "pipelines", {**asked, "limit": PAGE, "offset": len(seen)})
-            # What was created in between moves others to the next page: nothing is told twice.
-            fresh = [one for one in page.items if one.id not in seen]
-            yield from fresh
-            seen |= {one.id for one in fresh}
-            if not fresh or len(seen) >= page.total:
-                return
+        return every(lambda part: self._connection.get(PipelinePage, "pipelines", {**asked, **part}))
 
     def pipeline(self, name_or_id: str, version: int | None = None) -> PipelineDetail:
         """One pipeline with its newest version's spec, or that of the asked version."""
@@ -179,16 +170,6 @@ class PipelineCalls:
     def _act(self, name_or_id: str, action: str, order: Mapping[str, Any]) -> PipelineDetail:
         sent = Sent("POST", path("pipelines", name_or_id, action), content=as_json(dict(order), action))
         return read(PipelineDetail, self._connection.request(sent))
-
-
-def given(**parameters: Any) -> dict[str, Any]:
-    """The parameters that have a value."""
-    return {name: value for name, value in parameters.items() if value is not None}
-
-
-def fresh_key() -> str:
-    """An Idempotency-Key that nobody has used."""
-    return uuid4().hex
 
 
 def _deployed(deploy: bool) -> dict[str, str]:

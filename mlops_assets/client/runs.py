@@ -9,19 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from mlops_assets.api.pipelines.run_schemas import (
-    LogLineView,
-    RunDetail,
-    RunPage,
-    RunView,
-    StageLog,
-)
-from mlops_assets.client.connection import Connection, Sent, as_json, path, read
+from mlops_assets.api.pipelines.run_schemas import LogLineView, RunDetail, RunPage, RunView, StageLog
+from mlops_assets.client.connection import Connection, Sent, as_json, fresh_key, given, path, read
 from mlops_assets.client.errors import RunTimeoutError, UnavailableError
 from mlops_assets.client.following import FINISHED, Follower, RunEvent
-from mlops_assets.client.pipelines import fresh_key, given
+from mlops_assets.client.paging import PAGE
 
-PAGE = 200
 LOG_PAGE = 5000
 LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.2, 2.0
 LOG_SECONDS = 0.5
@@ -136,20 +129,38 @@ class RunCalls:
         return Follower(self._connection, run_id, logs=logs).events()
 
     def logs(
-        self, run_id: str, stage: str, attempt: int | None = None, *, after: int = 0, limit: int = 1000
+        self,
+        run_id: str,
+        stage: str,
+        attempt: int | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 1000,
+        tail: int | None = None,
     ) -> StageLog:
-        """Lines of a stage's attempt, the newest attempt unless asked, those after line number `after`."""
-        asked = given(attempt=attempt, after=after, limit=limit)
+        """Lines of a stage's attempt, the newest attempt unless asked.
+
+        At most `limit` of those after line number `after`, from the first unless asked; or with `tail` the last ones.
+        """
+        asked = given(attempt=attempt, after=after, limit=limit if tail is None else None, tail=tail)
         return self._connection.get(StageLog, path("runs", run_id, "stages", stage, "logs"), asked)
 
     def log_lines(
-        self, run_id: str, stage: str, attempt: int | None = None, *, follow: bool = False
+        self, run_id: str, stage: str, attempt: int | None = None, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLineView]:
         """Every line of a stage, the newest attempt unless asked; with `follow`, also those still to come.
 
-        Following ends with the asked attempt, or with the stage: what a retry logs comes after what it repeats.
+        Of those that are there already, with `tail` only so many of the last. Following ends with the asked attempt,
+        or with the stage: what a retry logs comes after what it repeats.
         """
         present, after = attempt, 0
+        if tail is not None:
+            page = self.logs(run_id, stage, attempt, tail=tail)
+            yield from page.lines
+            if not follow:
+                return
+            if page.lines:
+                present, after = page.attempt, page.lines[-1].number
         while True:
             # Asked before the lines: what is logged until the stage ends is read after that.
             live = follow and self._may_log(run_id, stage)

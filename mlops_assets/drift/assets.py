@@ -79,7 +79,7 @@ def report_asset(watched: Watched) -> dg.AssetsDefinition:
         verdict = done.verdict
         said = shown.headline(verdict)
         context.log.info(f"{day}: {verdict.status}. {said}")
-        page = f"{settings.api_url}/drift/{watched.name}/{day}"
+        page = f"{settings.console_url}/drift/{watched.name}/{day}"
         metadata: dict[str, Any] = {
             "status": str(verdict.status),
             "said": said,
@@ -142,7 +142,7 @@ def overview_asset(watched: Watched) -> dg.AssetsDefinition:
         today = datetime.now(UTC).date()
         kept = store.days(database, watched.name, today - timedelta(days=OVERVIEW_DAYS), today)
         verdicts = [one.verdict for one in kept]
-        page = dg.MetadataValue.url(f"{settings.api_url}/drift/{watched.name}")
+        page = dg.MetadataValue.url(f"{settings.console_url}/drift/{watched.name}")
         if not verdicts:
             said = f"no day of the last {OVERVIEW_DAYS} was compared yet"
             return dg.MaterializeResult(metadata={"said": said, "page": page})

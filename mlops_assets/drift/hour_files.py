@@ -6,10 +6,7 @@ Add here a column of the log that a comparison needs. Keep out which hours are r
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from mlops_assets.drift.keyed import ORDER, Smallest
 from mlops_assets.drift.sample import ERROR, ESTIMATE, label, number
 from mlops_assets.prediction_log.exporting import FEEDBACK, PREDICTIONS
 from mlops_assets.storage.files import Storage, StorageError, told
+from mlops_assets.storage.local_file import local_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,22 +73,11 @@ def offer_errors(folder: Storage, release: int, seed: int, valued: Smallest) -> 
         valued.offer(keys[places], {ORDER: order, ERROR: error[places]})
 
 
-@contextmanager
-def _local(folder: Storage, name: str) -> Iterator[Path]:
-    """A file as a local one; from an object store, a copy for as long as it is read."""
-    if folder.folder is not None:
-        yield folder.folder / name
-        return
-    with tempfile.TemporaryDirectory(prefix="mlops-hour-") as temporary:
-        folder.read_file(name, Path(temporary) / name)
-        yield Path(temporary) / name
-
-
 def _batches(folder: Storage, name: str, wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _local(folder, name) as path, told(folder.locate(name)):
+    with local_file(folder, name) as path, told(folder.locate(name)):
         try:
             with pq.ParquetFile(path) as file:
                 there = [column for column in wanted if column in file.schema_arrow.names]

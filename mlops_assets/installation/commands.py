@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlops_assets.installation import first_release
+from mlops_assets.installation import first_release, monitoring
 from mlops_assets.installation.programs import PYTHON, Program
 from mlops_assets.installation.report import Report
 from mlops_assets.installation.secret_files import TOKEN_FILE
@@ -40,12 +40,19 @@ class CommandError(RuntimeError):
     """The command can't do what was asked; the message says why."""
 
 
-def up(settings: Settings, console: Console, train: bool = True) -> None:
-    """Start what isn't running, train what has no release, and show the addresses with a request that answers."""
+def up(settings: Settings, console: Console, train: bool = True, monitor: bool | None = None) -> None:
+    """Start what isn't running, train what has no release, and show the addresses with a request that answers.
+
+    `monitor` says whether Prometheus and Alertmanager belong to it from now on; None leaves that as it is.
+
+    Raises:
+        MonitoringError: they are to belong to it and aren't installed; nothing is started then.
+    """
     report = Report(console)
     products = declared_products()
     prepare_home(settings)
     with exclusive(settings):
+        monitored = monitoring.choose(settings, monitor)
         programs = start(settings, products, report)
         database = Database.connect(settings.database)
         try:
@@ -60,6 +67,8 @@ def up(settings: Settings, console: Console, train: bool = True) -> None:
                     _show_example(console, first_release.example(settings, ledger, product), product.title)
         finally:
             database.dispose()
+    if monitored and monitoring.find() is None:
+        console.print(f"\n[yellow]not monitored:[/] {escape(monitoring.how_to_install())}", soft_wrap=True)
     console.print("[dim]mlops status · traffic · rollout status · doctor · logs · down[/]")
 
 
@@ -79,11 +88,14 @@ def addresses(settings: Settings, programs: list[Program], products: list[Produc
         prefix = f"{settings.gateway_url}/{product.name}"
         table.add_row(product.title, f"{prefix}/")
         table.add_row("  its API, to read and try", f"{prefix}/docs")
-    table.add_row("Rollouts", f"{settings.api_url}/rollouts")
-    table.add_row("Pipelines of your own", f"{settings.api_url}/pipelines")
+    table.add_row("Console", f"{settings.console_url}/")
+    table.add_row("Pipelines of your own", f"{settings.console_url}/pipelines")
+    table.add_row("Dagster", f"{settings.dagster_url}/")
+    table.add_row("MLflow", f"{settings.mlflow_url}/")
     table.add_row("  the token to sign in", str(settings.secrets / TOKEN_FILE))
-    table.add_row("Dagster", settings.dagster_url)
-    table.add_row("MLflow", settings.mlflow_url)
+    watching = {"prometheus": settings.prometheus_url, "alertmanager": settings.alertmanager_url}
+    for program in (p for p in programs if p.name in watching):
+        table.add_row(program.title, watching[program.name])
     services = [p for p in programs if p.name.endswith(("_production", "_candidate"))]
     for program in services:
         table.add_row(program.title, f"http://{settings.host}:{program.port}")

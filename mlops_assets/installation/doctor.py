@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import httpx
@@ -19,8 +19,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.api.orchestrator import Orchestrator, OrchestratorError
+from mlops_assets.installation import monitoring
 from mlops_assets.installation.supervisor import Supervisor
 from mlops_assets.notifications.commands import channel_health
+from mlops_assets.observability.health.answer import answer as health_answer
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -30,29 +32,27 @@ ASK_SECONDS = 5.0
 LEAST_FREE_GB = 2.0
 LONGEST_SILENCE_SECONDS = 30.0
 STATUS_FILE = "status.json"
-KNOWN_PREFIXES = (
-    "MLOPS_SERVING_",
-    "MLOPS_SHIPPER_",
-    "MLOPS_DAGSTER_",
-    "MLOPS_RUN",
-    "MLOPS_CODE_SERVER_PORT",
-    "MLOPS_COMPUTE_",
-)
+# Of services, which have settings of their own, and of what a program or a run is told of itself.
+KNOWN_PREFIXES = ("MLOPS_SERVING_", "MLOPS_SHIPPER_", "MLOPS_GRAFANA_", "MLOPS_RUN_")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One question's answer. `advice` says what to do if it isn't good."""
+    """One question's answer. `advice` says what to do if it isn't good, or `warns` although everything works."""
 
     good: bool
     said: str
     advice: str = ""
+    warns: bool = False
 
 
-def doctor(settings: Settings, console: Console) -> int:
-    """Ask every question and print the answers. Returns 0 if all are good, else 1."""
+def doctor(settings: Settings, console: Console, *, others: Collection[str]) -> int:
+    """Ask every question and print the answers. Returns 0 if all are good, warnings aside, else 1.
+
+    `others` are variables that something else than the installation reads, such as the client of the command line.
+    """
     questions: list[tuple[str, Callable[[Settings], Answer]]] = [
-        ("settings", _settings),
+        ("settings", lambda settings: variables(settings, others)),
         ("products", _products),
         ("programs", _programs),
         ("database", _database),
@@ -63,25 +63,28 @@ def doctor(settings: Settings, console: Console) -> int:
         ("gateway", _gateway),
         ("log", _prediction_log),
         ("channels", _channels),
+        ("monitoring", _monitoring),
+        ("health", _health),
     ]
     bad = 0
     for title, ask in questions:
         answer = ask(settings)
         bad += not answer.good
-        mark = "[green]✓[/]" if answer.good else "[red]✗[/]"
+        mark = "[red]✗[/]" if not answer.good else "[yellow]![/]" if answer.warns else "[green]✓[/]"
         console.print(f"{mark} {title:<10} {escape(answer.said)}", highlight=False, soft_wrap=True)
-        if not answer.good and answer.advice:
+        if answer.advice and (answer.warns or not answer.good):
             console.print(f"  → {escape(answer.advice)}", highlight=False, soft_wrap=True)
     return 1 if bad else 0
 
 
-def _settings(settings: Settings) -> Answer:
-    fields = {f"MLOPS_{name.upper()}" for name in Settings.model_fields}
+def variables(settings: Settings, others: Collection[str]) -> Answer:
+    """Whether each `MLOPS_` variable is one that is read: by the settings, by services, or one of the `others`."""
+    known = {f"MLOPS_{name.upper()}" for name in Settings.model_fields} | {*settings.environment(), *others}
     unknown = [
         name
         for name in os.environ
         if name.startswith("MLOPS_")
-        and name not in fields
+        and name not in known
         and not name.startswith(KNOWN_PREFIXES)
         and not name.endswith("_SOURCE")
     ]
@@ -133,7 +136,7 @@ def _storage(settings: Settings) -> Answer:
 
 def _dagster(settings: Settings) -> Answer:
     try:
-        with Orchestrator(settings.dagster_url) as orchestrator:
+        with Orchestrator.of(settings) as orchestrator:
             problems = orchestrator.location_problems()
             silent = [d["daemonType"] for d in orchestrator.daemons() if d["required"] and not d["healthy"]]
     except OrchestratorError as error:
@@ -148,10 +151,12 @@ def _dagster(settings: Settings) -> Answer:
 
 def _mlflow(settings: Settings) -> Answer:
     try:
-        answer = httpx.get(f"{settings.mlflow_url}/health", timeout=ASK_SECONDS)
+        answer = httpx.get(
+            f"{settings.mlflow_server_url}/health", headers=settings.inner_headers(), timeout=ASK_SECONDS
+        )
     except httpx.HTTPError as error:
-        return Answer(False, f"{settings.mlflow_url}: {error}", "mlops logs mlflow")
-    return Answer(answer.status_code == 200, f"{settings.mlflow_url}: {answer.text[:80]}", "mlops logs mlflow")
+        return Answer(False, f"{settings.mlflow_server_url}: {error}", "mlops logs mlflow")
+    return Answer(answer.status_code == 200, f"{settings.mlflow_server_url}: {answer.text[:80]}", "mlops logs mlflow")
 
 
 def _gateway(settings: Settings) -> Answer:
@@ -209,3 +214,12 @@ def _channels(settings: Settings) -> Answer:
     except SQLAlchemyError as error:
         return Answer(False, type(error).__name__, "mlops logs postgres")
     return Answer(good, said, "mlops notify test")
+
+
+def _monitoring(settings: Settings) -> Answer:
+    return Answer(*monitoring.condition(settings), "mlops logs prometheus; mlops logs alertmanager")
+
+
+def _health(settings: Settings) -> Answer:
+    told = health_answer(settings)
+    return Answer(told.good or not told.urgent, told.said, "\n  → ".join(told.advice), warns=not told.good)

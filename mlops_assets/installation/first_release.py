@@ -52,7 +52,7 @@ def train(settings: Settings, product: Product, report: Report, trigger: str, re
         FirstReleaseError: there is still nothing `released` afterwards; holds the failed steps and gates.
     """
     job = f"{product.name}_train"
-    with report.step(f"Train {product.title}"), Orchestrator(settings.dagster_url) as orchestrator:
+    with report.step(f"Train {product.title}"), Orchestrator.of(settings) as orchestrator:
         _wait_for_location(orchestrator)
         active = orchestrator.active_runs(job)
         run_id = active[0] if active else orchestrator.launch(job, tags={"mlops/trigger": trigger})

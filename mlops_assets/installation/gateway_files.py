@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mlops_assets.installation.secret_files import operator_token
+from mlops_assets.installation.secret_files import inner_token, operator_token
 from mlops_assets.rollout import gateway
 from mlops_assets.rollout.controller import Online
 from mlops_assets.rollout.gateway import Upstream
 from mlops_assets.rollout.ledger import Ledger
-from mlops_assets.settings import Settings
+from mlops_assets.settings import Settings, SettingsError
 from mlops_assets.storage.database import Database
 from mlops_assets.training.spec import Product
 
@@ -55,9 +55,27 @@ def configure(settings: Settings, products: list[Product]) -> str:
         routes_file=routes_file(settings),
         failures_log=settings.gateway / "failures.log",
         limits=gateway.Limits(),
+        tracing=tracing_of(settings),
+        door=gateway.Door(
+            host=settings.host,
+            port=settings.ports.api,
+            api_port=settings.ports.api_server,
+            dagster_port=settings.ports.dagster,
+            mlflow_port=settings.ports.mlflow,
+            inner_token=inner_token(settings.secrets),
+        ),
     )
     gateway.write(path, config)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tracing_of(settings: Settings) -> gateway.Tracing | None:
+    """Where the gateway sends traces; None without a collector. Raises SettingsError."""
+    endpoint = settings.otlp_endpoint
+    try:
+        return None if endpoint is None else gateway.Tracing(str(endpoint), settings.otlp_share)
+    except ValueError as error:
+        raise SettingsError(f"MLOPS_OTLP_ENDPOINT: {error}") from None
 
 
 def write_routes(settings: Settings, products: list[Product]) -> None:

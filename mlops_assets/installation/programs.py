@@ -11,10 +11,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlops_assets.installation import postgres
+from mlops_assets.installation import monitoring, postgres
+from mlops_assets.installation.guard import LIVEZ
 from mlops_assets.installation.secret_files import KEY_FILE, TOKEN_FILE
 from mlops_assets.rollout import gateway
-from mlops_assets.settings import PROJECT, Settings
+from mlops_assets.settings import DAGSTER_PREFIX, PROJECT, Settings
 from mlops_assets.training.spec import Product, Serving
 
 PYTHON = sys.executable
@@ -27,7 +28,8 @@ PRELOADED = ("mlops_assets.definitions", "mlops_assets.pipelines.dagster_assets"
 class Program:
     """One process that stays up. `ready_path` is asked over HTTP, else the port.
 
-    Programs of a `stage` start together, once those of the stage before that are `needed_by_next` are ready.
+    Programs of a `stage` start together, once those of the stage before that are `needed_by_next` are ready; those of
+    stage 3 watch the others, and start when all of these are ready.
     """
 
     name: str
@@ -54,7 +56,7 @@ def platform_programs(settings: Settings) -> list[Program]:
             title="MLflow",
             stage=1,
             port=ports.mlflow,
-            ready_path="/health",
+            ready_path=LIVEZ,
             command=(
                 *(PYTHON, "-m", "mlops_assets.installation.run_mlflow", "--host", host, "--port", str(ports.mlflow)),
                 *("--workers", "1", "--serve-artifacts"),
@@ -64,6 +66,8 @@ def platform_programs(settings: Settings) -> list[Program]:
                 "MLFLOW_BACKEND_STORE_URI": settings.database_for("mlflow"),
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
+                # Whom it answers is decided by the guard before it, and under which names by the door.
+                "MLFLOW_SERVER_ALLOWED_HOSTS": "*",
             },
         ),
         Program(
@@ -104,16 +108,18 @@ def platform_programs(settings: Settings) -> list[Program]:
             title="Stage processes",
             stage=1,
             command=(PYTHON, "-m", "mlops_assets.sandbox.server", "--socket", str(settings.stages_socket)),
+            # Where stages can't be shut in, they can read the environment of what starts them.
+            environment={"MLFLOW_TRACKING_TOKEN": ""},
         ),
         Program(
             name="webserver",
             title="Dagster",
             stage=2,
             port=ports.dagster,
-            ready_path="/server_info",
+            ready_path=LIVEZ,
             command=(
                 *(PYTHON, "-m", "mlops_assets.installation.run_webserver"),
-                *("-h", host, "-p", str(ports.dagster), "-w", workspace),
+                *("-h", host, "-p", str(ports.dagster), "-w", workspace, "--path-prefix", DAGSTER_PREFIX),
             ),
         ),
         Program(
@@ -122,10 +128,62 @@ def platform_programs(settings: Settings) -> list[Program]:
             stage=2,
             command=(str(BIN / "dagster-daemon"), "run", "-w", workspace),
         ),
+        Program(
+            name="metrics",
+            title="Metrics",
+            stage=2,
+            port=ports.metrics,
+            ready_path="/livez",
+            command=(PYTHON, "-m", "mlops_assets.observability.exporter"),
+        ),
     ]
     if settings.embedded_database:
         programs.insert(0, _postgres(settings))
-    return programs
+    return programs + monitoring_programs(settings)
+
+
+def monitoring_programs(settings: Settings) -> list[Program]:
+    """Prometheus and Alertmanager, where they are wanted and installed.
+
+    The digest of what they read starts them again when it changed.
+    """
+    found = monitoring.find() if monitoring.wanted(settings) else None
+    if found is None:
+        return []
+    ports, place = settings.ports, monitoring.folder(settings)
+    environment = {"MLOPS_MONITORING_DIGEST": monitoring.digest(settings)}
+    return [
+        Program(
+            name="alertmanager",
+            title="Alertmanager",
+            stage=3,
+            port=ports.alertmanager,
+            ready_path="/-/ready",
+            command=(
+                *(found.alertmanager, f"--config.file={monitoring.alertmanager_file(settings)}"),
+                *(f"--web.listen-address={settings.host}:{ports.alertmanager}", "--data.retention=120h"),
+                # Alone: without this it listens for others like it on every interface.
+                *(f"--storage.path={place / 'alerts'}", "--cluster.listen-address=", "--log.level=warn"),
+            ),
+            environment=environment,
+        ),
+        Program(
+            name="prometheus",
+            title="Prometheus",
+            stage=3,
+            port=ports.prometheus,
+            ready_path="/-/ready",
+            command=(
+                *(found.prometheus, f"--config.file={monitoring.prometheus_file(settings)}"),
+                *(f"--web.listen-address={settings.host}:{ports.prometheus}", f"--storage.tsdb.path={place / 'data'}"),
+                *("--storage.tsdb.retention.time=30d", "--storage.tsdb.retention.size=2GB"),
+                # An Alertmanager that starts again knows no alerts until it is told them again.
+                *("--rules.alert.resend-delay=30s", "--query.timeout=30s", "--log.level=warn"),
+            ),
+            environment=environment,
+            stop_seconds=30,
+        ),
+    ]
 
 
 def _postgres(settings: Settings) -> Program:
@@ -182,8 +240,9 @@ def _service(settings: Settings, product: Product, serving: Serving, variant: st
             "MLOPS_SERVING_JOURNAL_DIR": str(settings.journal),
             "MLOPS_SERVING_KEY_FILE": str(settings.secrets / KEY_FILE),
             "MLOPS_SERVING_TOKEN_FILE": str(settings.secrets / TOKEN_FILE),
-            "MLOPS_SERVING_REPORT_URL": settings.api_url,
+            "MLOPS_SERVING_REPORT_URL": settings.api_server_url,
             "MLOPS_SERVING_DRILL_FILE": str(settings.run_dir / "drill.json"),
+            **({"MLOPS_SERVING_OTLP_ENDPOINT": str(settings.otlp_endpoint)} if settings.otlp_endpoint else {}),
         },
     )
 
@@ -212,6 +271,8 @@ def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
             title="Rollout controller, notices",
             stage=2,
             command=(PYTHON, "-m", "mlops_assets.installation.run_controller"),
+            # It asks every program how it is, and reads once which there are.
+            environment={"MLOPS_RUN_MONITORING": str(bool(monitoring_programs(settings)))},
         ),
         Program(
             name="gateway",
@@ -225,7 +286,7 @@ def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
             name="api",
             title="Control API",
             stage=2,
-            port=ports.api,
+            port=ports.api_server,
             ready_path="/api/v1/health",
             command=(PYTHON, "-m", "mlops_assets.api.server"),
         ),

@@ -35,7 +35,7 @@ def controller(settings: Settings, products: list[Product], database: Database) 
         online_products(settings, products),
         routes_file(settings),
         operator_token=operator_token(settings.secrets),
-        registry=Registry(settings.mlflow_url),
+        registry=Registry(settings.mlflow_server_url, headers=settings.inner_headers()),
     )
 
 

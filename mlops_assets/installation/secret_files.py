@@ -11,6 +11,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from mlops_assets.settings import INNER_TOKEN_FILE
+
 KEY_FILE = "key"
 TOKEN_FILE = "operator_token"  # noqa: S105 (a file's name)
 
@@ -19,13 +21,22 @@ def prepare(folder: Path) -> None:
     """Generate what isn't there yet; only the owner may read it. What is there never changes."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for name, value in ((KEY_FILE, secrets.token_hex(32)), (TOKEN_FILE, secrets.token_urlsafe(32))):
+    for name, value in (
+        (KEY_FILE, secrets.token_hex(32)),
+        (TOKEN_FILE, secrets.token_urlsafe(32)),
+        (INNER_TOKEN_FILE, secrets.token_urlsafe(32)),
+    ):
         _write_once(folder / name, value)
 
 
 def operator_token(folder: Path) -> str:
     """The bearer token of operators."""
     return (folder / TOKEN_FILE).read_text().strip()
+
+
+def inner_token(folder: Path) -> str:
+    """The bearer token of the installation's own programs, for Dagster's webserver and MLflow."""
+    return (folder / INNER_TOKEN_FILE).read_text().strip()
 
 
 def _write_once(path: Path, value: str) -> None:

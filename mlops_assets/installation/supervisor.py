@@ -12,15 +12,19 @@ import json
 import os
 import subprocess
 import time
-import xmlrpc.client
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from mlops_assets.installation.entry import environment_file
 from mlops_assets.installation.leftovers import PROGRAM_VARIABLE
 from mlops_assets.installation.programs import BIN, PYTHON, Program
+from mlops_assets.observability.supervisor_socket import (
+    SupervisorRefusedError,
+    SupervisorSilentError,
+    call,
+    socket_of,
+)
 from mlops_assets.settings import PROJECT, Settings
 
 LOG_BYTES = "10MB"
@@ -49,7 +53,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.socket = settings.run_dir / "supervisor.sock"
+        self.socket = socket_of(settings)
         self.config = settings.run_dir / "supervisord.conf"
         self.log = settings.logs / "supervisord.log"
 
@@ -102,7 +106,7 @@ class Supervisor:
     def running(self) -> bool:
         """True if supervisord answers."""
         try:
-            return bool(self._call("supervisor.getState")["statecode"] == 1)
+            return bool(self._call("getState")["statecode"] == 1)
         except SupervisorError:
             return False
 
@@ -130,17 +134,17 @@ class Supervisor:
 
     def apply(self) -> None:
         """Make supervisord run what the configuration says: restart the changed, drop the removed."""
-        added, changed, removed = self._call("supervisor.reloadConfig")[0]
+        added, changed, removed = self._call("reloadConfig")[0]
         for name in [*removed, *changed]:
-            self._call("supervisor.stopProcessGroup", name)
-            self._call("supervisor.removeProcessGroup", name)
+            self._call("stopProcessGroup", name)
+            self._call("removeProcessGroup", name)
         for name in [*added, *changed]:
-            self._call("supervisor.addProcessGroup", name)
+            self._call("addProcessGroup", name)
 
     def start_program(self, name: str) -> None:
         """Start a program and return at once; a program that runs already is left alone."""
         try:
-            self._call("supervisor.startProcess", name, False)
+            self._call("startProcess", name, False)
         except SupervisorError as error:
             if "ALREADY_STARTED" not in str(error):
                 raise
@@ -148,7 +152,7 @@ class Supervisor:
     def stop_program(self, name: str) -> None:
         """Tell a program to stop and return at once; one that doesn't run is left alone."""
         try:
-            self._call("supervisor.stopProcess", name, False)
+            self._call("stopProcess", name, False)
         except SupervisorError as error:
             if "NOT_RUNNING" not in str(error):
                 raise
@@ -156,7 +160,7 @@ class Supervisor:
     def states(self) -> dict[str, ProgramState]:
         """State of each program by name; empty when supervisord doesn't run."""
         try:
-            found = self._call("supervisor.getAllProcessInfo")
+            found = self._call("getAllProcessInfo")
         except SupervisorError:
             return {}
         return {
@@ -165,37 +169,15 @@ class Supervisor:
 
     def shut_down(self) -> None:
         """Stop every program, then supervisord; returns when its socket is gone."""
-        self._call("supervisor.shutdown")
+        self._call("shutdown")
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        from supervisor.xmlrpc import SupervisorTransport
-
-        transport = SupervisorTransport(serverurl=f"unix://{self.socket}")
-        connect = transport._get_connection
-
-        def connect_with_limit() -> Any:
-            connection = connect()
-            try:
-                connection.connect()
-            except OSError:
-                connection.sock.close()
-                raise
-            connection.sock.settimeout(CALL_SECONDS)
-            return connection
-
-        transport._get_connection = connect_with_limit
-        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
-            function: Any = proxy
-            for part in method.split("."):
-                function = getattr(function, part)
-            return function(*arguments)
-        except xmlrpc.client.Fault as fault:
-            raise SupervisorError(f"supervisord: {fault.faultString}") from fault
-        except (OSError, HTTPException, xmlrpc.client.ProtocolError) as error:
+            return call(self.socket, method, *arguments, seconds=CALL_SECONDS)
+        except SupervisorRefusedError as refused:
+            raise SupervisorError(f"supervisord: {refused}") from refused
+        except SupervisorSilentError as error:
             raise SupervisorError(f"supervisord doesn't answer on {self.socket}: {error}") from error
-        finally:
-            transport.close()
 
 
 def _quoted(text: str) -> str:

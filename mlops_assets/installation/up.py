@@ -11,10 +11,20 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 
-from mlops_assets.installation import gateway_files, leftovers, ports, postgres, schema, secret_files
+from mlops_assets.installation import (
+    gateway_files,
+    leftovers,
+    monitoring,
+    monitoring_files,
+    ports,
+    postgres,
+    schema,
+    secret_files,
+)
 from mlops_assets.installation.programs import Program, platform_programs, product_programs, rollout_programs
 from mlops_assets.installation.report import Report
 from mlops_assets.installation.supervisor import Supervisor, tail
@@ -25,7 +35,9 @@ READY_SECONDS = 90.0
 GONE_SECONDS = 60.0
 # A program that can't start is tried again after 1, 2, 3, … seconds; the third such pause tells enough.
 FAILING_SECONDS = 2.5
+# Of what isn't the platform's own: the services. After them come those that watch everything.
 LAST_STAGE = 2
+WATCHING_STAGE = 3
 
 
 class InstallationError(RuntimeError):
@@ -62,10 +74,23 @@ def prepare_home(settings: Settings) -> None:
     shipped = PROJECT / "dagster_home" / "dagster.yaml"
     if settings.home != shipped.parent:
         shutil.copyfile(shipped, settings.home / "dagster.yaml")
+    keep_logs(settings.home)
+
+
+def keep_logs(home: Path) -> None:
+    """Keep Dagster's programs, started by hand without `settings.environment()`, from sending `logs` to their maker.
+
+    They do so whatever dagster.yaml says of telemetry, and first move the folder to this name; not over a file.
+    """
+    queue = home / ".logs_queue"
+    if not queue.exists():
+        queue.touch(mode=0o600)
 
 
 def start(settings: Settings, products: list[Product], report: Report) -> list[Program]:
     """Start everything that isn't running and return when all of it is ready."""
+    if monitoring.wanted(settings):
+        monitoring_files.configure(settings, products)
     programs = platform_programs(settings) + rollout_programs(settings, gateway_files.configure(settings, products))
     programs += [p for product in products for p in product_programs(settings, product)]
     supervisor = Supervisor(settings)
@@ -75,9 +100,11 @@ def start(settings: Settings, products: list[Product], report: Report) -> list[P
             with report.step(f"End {len(lost)} processes left by an earlier start"):
                 leftovers.end(lost)
     running = {s.name for s in supervisor.states().values() if s.state in ("RUNNING", "STARTING")}
-    ports.refuse_taken(
-        settings.host, {p.title: p.port for p in programs if p.port is not None and p.name not in running}
-    )
+    wanted = {p.title: p.port for p in programs if p.port is not None and p.name not in running}
+    if "gateway" not in running:
+        # It listens there as well, for people.
+        wanted["Console"] = settings.ports.api
+    ports.refuse_taken(settings.host, wanted)
     if settings.embedded_database and "postgres" not in running:
         with report.step("Prepare the embedded PostgreSQL"):
             postgres.prepare(settings)
@@ -99,13 +126,21 @@ def _start_stages(
         schema.wait_for_database(settings)
         schema.migrate(settings)
         gateway_files.write_routes(settings, products)
-    for stage in sorted({p.stage for p in programs} - {0}):
+    for stage in sorted({p.stage for p in programs} - {0, WATCHING_STAGE}):
         members = [p for p in programs if p.stage == stage]
         for program in members:
             supervisor.start_program(program.name)
         for program in (p for p in members if p.needed_by_next):
             wait_ready(settings, supervisor, program)
-    for program in (p for p in programs if p.stage > 0):
+    _all_ready(settings, supervisor, [p for p in programs if 0 < p.stage < WATCHING_STAGE], report)
+    watching = [p for p in programs if p.stage == WATCHING_STAGE]
+    for program in watching:
+        supervisor.start_program(program.name)
+    _all_ready(settings, supervisor, watching, report)
+
+
+def _all_ready(settings: Settings, supervisor: Supervisor, programs: list[Program], report: Report) -> None:
+    for program in programs:
         with report.step(f"{program.title} ready" + (f" on {program.port}" if program.port else "")):
             wait_ready(settings, supervisor, program)
 

@@ -22,15 +22,16 @@ class Links:
     @classmethod
     def of(cls, settings: Settings) -> Links:
         """The public addresses if they are set, else those of this machine."""
-        api = str(settings.public_api_url or settings.api_url)
-        dagster = str(settings.public_dagster_url or settings.dagster_url)
-        return cls(api.rstrip("/"), dagster.rstrip("/"))
+        return cls(settings.console_url, settings.dagster_url)
 
     def rollouts(self) -> str:
         return f"{self.api}/rollouts"
 
     def drift(self, product: str, day: date) -> str:
         return f"{self.api}/drift/{quote(product, safe='')}/{day.isoformat()}"
+
+    def health(self) -> str:
+        return f"{self.api}/health"
 
     def run(self, run_id: str) -> str:
         return f"{self.dagster}/runs/{quote(run_id, safe='')}"

@@ -35,6 +35,8 @@ class Kind(StrEnum):
     RUN_FAILED = "run_failed"  # a Dagster run failed, crashed or couldn't start
     UNHEALTHY = "unhealthy"  # a service doesn't answer
     RECOVERED = "recovered"  # it answers again
+    ALERT = "alert"  # a rule of Prometheus fires, or no longer does
+    HEALTH = "health"  # the hourly look at the platform found issues, or that they are gone
 
 
 class Severity(StrEnum):

@@ -32,7 +32,11 @@ _MEDIA = {
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.file",
 }
-_IMAGES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"))
+_IMAGES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    **dict.fromkeys((b"GIF87a", b"GIF89a"), "image/gif"),
+}
 MAGIC_BYTES = 12
 
 
@@ -78,9 +82,7 @@ def image_type(head: bytes) -> str | None:
     """The media type of an image that browsers draw and that can't hold scripts, proven by its first bytes."""
     if head[:4] == b"RIFF" and head[8:MAGIC_BYTES] == b"WEBP":
         return "image/webp"
-    if head.startswith(b"GIF89a"):
-        return "image/gif"
-    return next((media for magic, media in _IMAGES if head.startswith(magic)), None)
+    return next((media for magic, media in _IMAGES.items() if head.startswith(magic)), None)
 
 
 def media_type(artifact: Artifact) -> str:

@@ -5,13 +5,15 @@ Add a filter or an order here. Keep out writing (`artifacts`, `retention`) and f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
 
+from mlops_assets.pipelines.ids import uuid_of
+from mlops_assets.pipelines.stage_types import ArtifactType
 from mlops_assets.storage.pipeline_tables import Artifact, Pipeline
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Counts:
 
     total: int
     bytes: int
-    by_type: Mapping[str, int]
+    by_type: Mapping[ArtifactType, int]
 
 
 def listed(database: Database, asked: Asked) -> tuple[list[Found], int]:
@@ -73,7 +75,7 @@ def one(database: Database, artifact_id: str) -> Found | None:
     return None if row is None else Found(*row)
 
 
-def of_runs(database: Database, run_ids: list[str]) -> dict[tuple[str, str], list[UUID]]:
+def of_runs(database: Database, run_ids: Collection[str]) -> dict[tuple[str, str], list[UUID]]:
     """The ids of the artifacts of runs, by run and stage, oldest first."""
     query = select(Artifact.run_id, Artifact.stage, Artifact.id).where(Artifact.run_id.in_(run_ids))
     found: dict[tuple[str, str], list[UUID]] = {}
@@ -86,22 +88,18 @@ def of_runs(database: Database, run_ids: list[str]) -> dict[tuple[str, str], lis
 def counts(database: Database) -> Counts:
     """All artifacts whose file is there."""
     query = (
-        select(Artifact.type, func.count(), func.coalesce(func.sum(Artifact.size), 0))
+        select(Artifact.type, func.count(), func.sum(Artifact.size))
         .where(Artifact.uri.is_not(None))
         .group_by(Artifact.type)
+        .order_by(Artifact.type)
     )
     with database.session() as session:
         rows = session.execute(query).all()
-    return Counts(sum(row[1] for row in rows), int(sum(row[2] for row in rows)), {row[0]: row[1] for row in rows})
-
-
-def uuid_of(text: str) -> UUID | None:
-    """The id that a text is in its usual form, 36 characters; None for anything else."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text.lower() else None
+    return Counts(
+        total=sum(count for _, count, _ in rows),
+        bytes=sum(int(size) for _, _, size in rows),
+        by_type={ArtifactType(kind): count for kind, count, _ in rows},
+    )
 
 
 def _with_pipelines() -> Any:

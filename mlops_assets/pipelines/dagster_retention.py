@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.runs.schedules import scheduled_asset
 from mlops_assets.runs.stages import Stage
 
 CRON = "20 3 * * *"
@@ -60,16 +61,4 @@ def retention_definitions() -> dg.Definitions:
         done = expire(database, storage, StageLogs(settings.stage_logs), settings.artifact_days, going=going)
         return dg.MaterializeResult(metadata={"days_kept": settings.artifact_days, **vars(done)})
 
-    job = dg.define_asset_job(
-        "platform_pipeline_files",
-        selection=[pipeline_files],
-        description="Removes old files and logs of declared pipelines' runs",
-    )
-    schedule = dg.ScheduleDefinition(
-        name=f"{job.name}_schedule",
-        job=job,
-        cron_schedule=CRON,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    )
-    return dg.Definitions(assets=[pipeline_files], jobs=[job], schedules=[schedule])
+    return scheduled_asset(pipeline_files, CRON, "Removes old files and logs of declared pipelines' runs")

@@ -7,6 +7,7 @@ Add here what every attempt of every stage needs. Keep out how a stage is isolat
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -30,9 +31,11 @@ from mlops_assets.pipelines.stage_facts import ENTRY, StageFacts
 from mlops_assets.pipelines.stage_folders import StageFolder, StageFolders
 from mlops_assets.pipelines.stage_logs import StageLogs
 from mlops_assets.pipelines.stage_metadata import outcome_metadata
+from mlops_assets.runs import usage
 from mlops_assets.sandbox.log_lines import LogLine
 from mlops_assets.sandbox.order import Limits, StageOrder, StageOutcome, StoredValue
 from mlops_assets.sandbox.run import run_stage
+from mlops_assets.sandbox.start import Descriptors, Starter
 from mlops_assets.sandbox.warm import Warm
 from mlops_assets.settings import Settings, load
 from mlops_assets.storage.database import Database
@@ -136,12 +139,10 @@ class _Try:
                 write(lines)
                 _mirror(attempt.stage, lines)
 
-            return run_stage(
-                self._order(folder),
-                heard=heard,
-                cancelled=check_captured_interrupt,
-                starter=Warm(self._platform.settings.stages_socket),
-            )
+            starter = _Noted(Warm(self._platform.settings.stages_socket))
+            outcome = run_stage(self._order(folder), heard=heard, cancelled=check_captured_interrupt, starter=starter)
+            usage.add_elsewhere(_used(outcome, below_us=starter.child is not None))
+            return outcome
 
     def _order(self, folder: StageFolder) -> StageOrder:
         stage, settings = self._stage, self._platform.settings
@@ -203,6 +204,32 @@ class _Try:
                 key: value for key, value in tags.items() if not key.startswith(("dagster/", ".dagster/", "mlops/"))
             },
         }
+
+
+class _Noted:
+    """A starter that remembers whether the stage became a child of this process."""
+
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def start(self, descriptors: Descriptors, order: StageOrder) -> tuple[int, subprocess.Popen[bytes] | None]:
+        """As the starter does."""
+        process, self.child = self._starter.start(descriptors, order)
+        return process, self.child
+
+
+def _used(outcome: StageOutcome, *, below_us: bool) -> usage.Used:
+    """What the stage's own processes used. Below this one, all but their peak is measured with this process's own."""
+    if below_us:
+        return usage.Used(0.0, 0.0, outcome.peak_memory_bytes, None, None)
+    return usage.Used(
+        outcome.wall_seconds,
+        outcome.cpu_seconds,
+        outcome.peak_memory_bytes,
+        outcome.bytes_read,
+        outcome.bytes_written,
+    )
 
 
 def wait_seconds(delay: float, attempt: int, run_id: str) -> float:

@@ -16,6 +16,7 @@ from mlops_assets.pipelines import naming, store
 from mlops_assets.pipelines.dagster_assets import Version, schedule_of, shared_resources
 from mlops_assets.pipelines.dagster_stage import Platform
 from mlops_assets.runs.current import current_run, is_process_of_a_run, tag_current_run
+from mlops_assets.runs.measured_steps import measured_in_process_executor
 from mlops_assets.settings import load
 from mlops_assets.storage.database import Database
 
@@ -58,7 +59,7 @@ def definitions_of(versions: Iterable[Version], active: frozenset[UUID]) -> dg.D
         schedule = schedule_of(version, version.pipeline_id in active)
         schedules += [schedule] if schedule is not None else []
     return dg.Definitions(
-        assets=assets, schedules=schedules, resources=shared_resources(), executor=dg.in_process_executor
+        assets=assets, schedules=schedules, resources=shared_resources(), executor=measured_in_process_executor
     )
 
 

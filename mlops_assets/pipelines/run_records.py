@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mlops_assets.pipelines import naming
-from mlops_assets.pipelines.statuses import RunStatus as RunStatus
+from mlops_assets.pipelines.ids import uuid_of
+from mlops_assets.pipelines.statuses import RunStatus
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRunStatus, RunRecord
@@ -123,12 +124,6 @@ def one(instance: DagsterInstance, run_id: str) -> Run | None:
     return _run(record)
 
 
-def status_of(instance: DagsterInstance, run_id: str) -> RunStatus | None:
-    """Where the run is; None as for `one`."""
-    run = one(instance, run_id)
-    return None if run is None else run.status
-
-
 def active_runs(instance: DagsterInstance, pipeline_id: UUID) -> int:
     """How many runs of the pipeline haven't ended."""
     from dagster import RunsFilter
@@ -200,7 +195,7 @@ def _run(record: RunRecord) -> Run:
     trigger = tags.get(naming.TRIGGER_TAG, "")
     return Run(
         id=run.run_id,
-        pipeline_id=_uuid(tags.get(naming.PIPELINE_TAG, "")),
+        pipeline_id=uuid_of(tags.get(naming.PIPELINE_TAG, "")),
         pipeline=tags.get(naming.NAME_TAG, ""),
         version=int(version) if _VERSION.fullmatch(version := tags.get(naming.VERSION_TAG, "")) else 0,
         status=STATUSES[run.status.value],
@@ -225,13 +220,6 @@ def _parameters(config: Mapping[str, Any]) -> Mapping[str, Any]:
     for key in ("resources", "parameters", "config"):
         found = found.get(key) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _planned(steps: Sequence[str] | None, selection: Any) -> frozenset[str] | None:

@@ -6,28 +6,19 @@ Dagster's instance. Events come in the order of the log; one that was heard isn'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.pipelines.stage_facts import ENTRY, MESSAGE, TRACEBACK, StageFacts
-from mlops_assets.pipelines.statuses import StageStatus as StageStatus
+from mlops_assets.pipelines.statuses import StageStatus
+from mlops_assets.sandbox.order import StageError
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterEventType, DagsterInstance, EventLogEntry
 
 INTERRUPTED = "INTERRUPT"
 OWN_FAILURE = "dagster._core.definitions.events.Failure: "
-
-
-@dataclass(frozen=True)
-class StageFault:
-    """Why an attempt failed; `line` is in the stage's own source."""
-
-    type: str
-    message: str
-    traceback: str = ""
-    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class Attempt:
     began: float | None = None
     ended: float | None = None
     facts: StageFacts | None = None
-    error: StageFault | None = None
+    error: StageError | None = None
     interrupted: bool = False
 
 
@@ -57,9 +48,10 @@ class RunLog:
         found = instance.get_records_for_run(self.run_id, cursor=self.cursor, of_type=_told_of())
         self.cursor = found.cursor
         for record in found.records:
-            self._hear(record.event_log_entry)
+            self.hear(record.event_log_entry)
 
-    def _hear(self, entry: EventLogEntry) -> None:
+    def hear(self, entry: EventLogEntry) -> None:
+        """Take in the next event."""
         event = entry.dagster_event
         if event is None:
             return
@@ -79,6 +71,40 @@ def read(instance: DagsterInstance, run_id: str) -> RunLog:
     log = RunLog(run_id)
     log.read(instance)
     return log
+
+
+def first_failures(instance: DagsterInstance, run_ids: Collection[str]) -> dict[str, RunLog]:
+    """Of each run the first failure of a stage, or its own where that tells nothing; by run, whose rest isn't read."""
+    from dagster import DagsterEventType
+
+    logs = {run_id: RunLog(run_id) for run_id in run_ids}
+    for run_id, event in _first(instance, run_ids, DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE):
+        logs[run_id].hear(event)
+    unclear = [log.run_id for log in logs.values() if any(one.interrupted for one in log.attempts.values())]
+    for run_id, event in _first(instance, unclear, DagsterEventType.RUN_FAILURE):
+        logs[run_id].hear(event)
+    return logs
+
+
+def _first(
+    instance: DagsterInstance, run_ids: Collection[str], *kinds: DagsterEventType
+) -> Iterator[tuple[str, EventLogEntry]]:
+    """The first event of these kinds of each run, in one statement: Dagster's own questions are about one run."""
+    from dagster import EventLogEntry
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable
+    from dagster._serdes import deserialize_value
+    from sqlalchemy import func, select
+
+    if not run_ids:
+        return
+    storage, events = instance.event_log_storage, SqlEventLogStorageTable.c
+    assert isinstance(storage, SqlEventLogStorage)
+    fitting = events.run_id.in_(run_ids), events.dagster_event_type.in_([kind.value for kind in kinds])
+    first = select(func.min(events.id)).where(*fitting).group_by(events.run_id)
+    with storage.index_connection() as connection:
+        rows = connection.execute(select(events.run_id, events.event).where(events.id.in_(first))).all()
+    for run_id, event in rows:
+        yield run_id, deserialize_value(event, EventLogEntry)
 
 
 def _start(before: Attempt, event: DagsterEvent, at: float) -> Attempt:
@@ -112,7 +138,7 @@ def _failure(before: Attempt, event: DagsterEvent, at: float) -> Attempt:
     said = data.user_failure_data
     facts = _facts(said.metadata) if said is not None else None
     if facts is not None and facts.error_type is not None:
-        error = StageFault(facts.error_type, facts.error_message or "", facts.traceback or "", facts.line)
+        error = StageError(facts.error_type, facts.error_message or "", facts.traceback or "", facts.line)
     elif said is not None and said.description:
         error = _of_text(said.description)
     else:
@@ -154,23 +180,23 @@ def _facts(metadata: Mapping[str, Any]) -> StageFacts | None:
         return None
 
 
-def _of_dagster(error: Any) -> StageFault:
+def _of_dagster(error: Any) -> StageError:
     """What is told of an attempt that has no facts: the innermost error that Dagster has kept."""
     if error is None:
-        return StageFault("Failed", "no error was told")
+        return StageError("Failed", "no error was told")
     while error.cause is not None:
         error = error.cause
     fault = _of_text(error.message)
     return replace(fault, traceback="".join(error.stack)[:TRACEBACK])
 
 
-def _of_text(text: str) -> StageFault:
+def _of_text(text: str) -> StageError:
     """`Kind: message`, as an error and our own failures say it; in Dagster's words with the failure's class before."""
     text = text.strip().removeprefix(OWN_FAILURE)
     kind, colon, message = text.partition(": ")
     if colon and all(part.isidentifier() for part in kind.split(".")):
-        return StageFault(kind.rpartition(".")[2], message[:MESSAGE])
-    return StageFault("Failed", text[:MESSAGE])
+        return StageError(kind.rpartition(".")[2], message[:MESSAGE])
+    return StageError("Failed", text[:MESSAGE])
 
 
 def _run_fault(event: DagsterEvent) -> str:

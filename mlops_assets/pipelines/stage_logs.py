@@ -138,9 +138,12 @@ class StageLogs:
         numbers = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
         return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
 
-    def text(self, run_id: str, stage: str, attempt: int) -> Iterator[str]:
-        """The whole log in blocks of text: time, level and text of a line a line. Raises StorageError."""
-        after = 0
+    def before_last(self, run_id: str, stage: str, attempt: int, count: int) -> int:
+        """The number of the line before the last `count`, of which as many count as fit a page. Raises StorageError."""
+        return _before_last(self._path(run_id, stage, attempt), count)
+
+    def text(self, run_id: str, stage: str, attempt: int, after: int = 0) -> Iterator[str]:
+        """The log in blocks of text: time, level and text of a line a line. Raises StorageError."""
         while True:
             lines, _ = self.read(run_id, stage, attempt, after, 5000)
             if not lines:
@@ -200,6 +203,22 @@ def _before(file: IO[bytes], after: int) -> int:
         else:
             high = middle
     return low
+
+
+def _before_last(path: Path, count: int) -> int:
+    with told(path):
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return 0
+        with file:
+            start = max(0, os.fstat(file.fileno()).st_size - PAGE_BYTES)
+            file.seek(start)
+            end = file.read(PAGE_BYTES)
+    records = end[: end.rfind(b"\n") + 1].removesuffix(_END).splitlines()
+    # What begins in the middle of a line is none.
+    whole = filter(None, map(_parsed, records[-count:] if start == 0 else records[1:][-count:]))
+    return next((line.number - 1 for line in whole), 0)
 
 
 def _record(line: NumberedLine) -> bytes:

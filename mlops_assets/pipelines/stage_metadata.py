@@ -27,12 +27,15 @@ def outcome_metadata(settings: Settings, facts: StageFacts, kept: Sequence[Artif
         "cpu_seconds": round(facts.cpu_seconds, 3),
         "peak_memory_mb": round(facts.peak_memory_bytes / MB, 1),
     }
+    for name, count in (("read_mb", facts.bytes_read), ("written_mb", facts.bytes_written)):
+        if count is not None:
+            entries[name] = round(count / MB, 3)
     if facts.traceback:
         entries["traceback"] = dg.MetadataValue.md(f"```\n{facts.traceback.replace('```', '')}\n```")
     result = next((artifact for artifact in kept if artifact.is_result), None)
     if result is not None:
         entries |= _result(result)
-        entries["result"] = dg.MetadataValue.url(f"{settings.api_url}/artifacts?id={result.id}")
+        entries["result"] = dg.MetadataValue.url(f"{settings.console_url}/artifacts?id={result.id}")
     written = [artifact for artifact in kept if not artifact.is_result]
     if written:
         entries["artifacts"] = dg.MetadataValue.md(_list(settings, written))
@@ -58,6 +61,6 @@ def _list(settings: Settings, written: Sequence[Artifact]) -> str:
     lines = []
     for artifact in written:
         name = artifact.name.replace("`", "'").replace("\n", " ")
-        url = f"{settings.api_url}/artifacts?id={artifact.id}"
+        url = f"{settings.console_url}/artifacts?id={artifact.id}"
         lines.append(f"- `{name}` ({artifact.type}, {artifact.size:,} bytes): [open]({url})")
     return "\n".join(lines)

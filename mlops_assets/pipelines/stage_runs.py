@@ -6,18 +6,25 @@ stages are shown. What a run doesn't run itself was done in a run that it takes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from mlops_assets.pipelines import naming
-from mlops_assets.pipelines.run_records import Run, RunStatus
+from mlops_assets.pipelines.run_records import Run
 from mlops_assets.pipelines.spec import PipelineSpec, StageSpec
-from mlops_assets.pipelines.stage_events import Attempt, RunLog, StageFault, StageStatus
+from mlops_assets.pipelines.stage_events import Attempt, RunLog, first_failures
 from mlops_assets.pipelines.stage_facts import StageFacts
+from mlops_assets.pipelines.statuses import RunStatus, StageStatus
 from mlops_assets.pipelines.validate import order_of
+from mlops_assets.sandbox.order import StageError
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 SHORT = 500
+NO_FAULT = "the run failed"
 LOST = (StageStatus.FAILED, StageStatus.CANCELLED, StageStatus.SKIPPED)
 
 
@@ -32,7 +39,7 @@ class StageRun:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     facts: StageFacts | None = None
-    error: StageFault | None = None
+    error: StageError | None = None
 
 
 def step_key(pipeline: str, stage: str) -> str:
@@ -62,12 +69,34 @@ def first_fault(run: Run, stages: Sequence[StageRun], log: RunLog) -> str | None
     """Why a run failed, in short: what its first failed stage said, else what Dagster says of the run."""
     if run.status is not RunStatus.FAILED:
         return None
-    first: tuple[datetime, str] | None = None
-    for stage in stages:
-        if stage.status is StageStatus.FAILED and stage.error is not None and stage.ended_at is not None:
-            said = f"{stage.stage.name}: {stage.error.type}: {stage.error.message}"
-            first = min(first or (stage.ended_at, said), (stage.ended_at, said))
-    return _short(first[1] if first else log.fault or "the run failed")
+    said = [
+        (stage.ended_at, _said(stage.stage.name, stage.error))
+        for stage in stages
+        if stage.status is StageStatus.FAILED and stage.error is not None and stage.ended_at is not None
+    ]
+    return _short(min(said)[1] if said else log.fault or NO_FAULT)
+
+
+def faults(instance: DagsterInstance, runs: Iterable[Run]) -> dict[str, str]:
+    """Why each run failed that did, as `first_fault` tells it, by the run's id.
+
+    Only of a run whose process was lost it isn't known here which stages it had begun.
+    """
+    failed = {run.id: run for run in runs if run.status is RunStatus.FAILED}
+    logs = first_failures(instance, failed)
+    return {run.id: _short(_fault(run, logs[run.id])) for run in failed.values()}
+
+
+def _fault(run: Run, log: RunLog) -> str:
+    for key, attempt in log.attempts.items():
+        _, error = _state(run, attempt, log.fault)
+        if error is not None:
+            return _said(key.removeprefix(step_key(run.pipeline, "")), error)
+    return log.fault or NO_FAULT
+
+
+def _said(stage: str, error: StageError) -> str:
+    return f"{stage}: {error.type}: {error.message}"
 
 
 def _own(run: Run, stage: StageSpec, log: RunLog, key: str, *, hopeless: bool) -> StageRun:
@@ -79,7 +108,7 @@ def _own(run: Run, stage: StageSpec, log: RunLog, key: str, *, hopeless: bool) -
     return StageRun(stage, run.id, status, attempt.number, _moment(attempt.began), ended, attempt.facts, error)
 
 
-def _state(run: Run, attempt: Attempt, fault: str | None) -> tuple[StageStatus, StageFault | None]:
+def _state(run: Run, attempt: Attempt, fault: str | None) -> tuple[StageStatus, StageError | None]:
     """Where a stage is whose newest attempt this is, and why it failed, now that the run is where it is."""
     unfinished = attempt.status in (None, StageStatus.PENDING) and run.finished
     if attempt.interrupted and run.status is not RunStatus.FAILED:
@@ -88,7 +117,7 @@ def _state(run: Run, attempt: Attempt, fault: str | None) -> tuple[StageStatus, 
         return StageStatus.CANCELLED, attempt.error
     if attempt.interrupted or (unfinished and run.status is RunStatus.FAILED):
         # Its process was ended from outside, or is gone: why, only the run knows.
-        return StageStatus.FAILED, StageFault("RunFailed", fault or "the run's process ended")
+        return StageStatus.FAILED, StageError("RunFailed", fault or "the run's process ended")
     return attempt.status or StageStatus.RUNNING, attempt.error
 
 

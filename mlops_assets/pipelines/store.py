@@ -7,7 +7,6 @@ lists (`store_queries`) and what Dagster loads (`store_deployed`).
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer
 
+from mlops_assets.pipelines.ids import NAME, uuid_of
 from mlops_assets.pipelines.spec import PipelineSpec, digest
 from mlops_assets.pipelines.store_deployed import Deployed, deployed, mark_loaded, specs
 from mlops_assets.pipelines.store_queries import Asked, Head, head_of, listed
@@ -30,9 +30,10 @@ __all__ = [
 CHANNEL = "mlops_pipelines"
 NAME_INDEX = "pipeline_live_name_idx"
 SHOWN = 80
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-# No name has a hyphen, so that none can be taken for an id.
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# What an UPDATE gives back goes into the row that is read already.
+_AS_WRITTEN = {"populate_existing": True, "synchronize_session": False}
+# Versions in a session's notes.
+_HELD = "mlops.versions"
 
 
 class StoreError(ValueError):
@@ -68,10 +69,8 @@ def create(session: Session, spec: PipelineSpec, by: str, *, deploy: bool) -> Pi
         raise NameTakenError(f"there is a pipeline {spec.name!r} already")
     _keep(session, made.id, 1, spec, by)
     if deploy:
-        session.execute(
-            update(Pipeline).where(Pipeline.id == made.id).values(deployed_version=1, deployed_at=Pipeline.created_at)
-        )
-        session.refresh(made)
+        running = update(Pipeline).where(Pipeline.id == made.id).returning(Pipeline).execution_options(**_AS_WRITTEN)
+        session.scalars(running.values(deployed_version=1, deployed_at=Pipeline.created_at)).one()
     _tell(session)
     return made
 
@@ -81,9 +80,9 @@ def find(session: Session, name_or_id: str, *, lock: bool = False) -> Pipeline:
 
     UnknownPipelineError: there is none, or it is deleted.
     """
-    by = Pipeline.name == name_or_id if _NAME.fullmatch(name_or_id) else None
-    if _ID.fullmatch(name_or_id):
-        by = Pipeline.id == UUID(name_or_id)
+    by = Pipeline.name == name_or_id if NAME.fullmatch(name_or_id) else None
+    if (known := uuid_of(name_or_id)) is not None:
+        by = Pipeline.id == known
     asked = select(Pipeline).where(Pipeline.deleted_at.is_(None)).execution_options(populate_existing=True)
     found = None
     if by is not None:
@@ -151,8 +150,11 @@ def delete(session: Session, pipeline: Pipeline) -> None:
 
 
 def version_of(session: Session, pipeline_id: UUID, version: int) -> PipelineVersion | None:
-    """One version."""
-    return session.get(PipelineVersion, (pipeline_id, version))
+    """One version, read once in a session."""
+    found = session.get(PipelineVersion, (pipeline_id, version))
+    if found is not None:
+        _hold(session, found)
+    return found
 
 
 def versions(session: Session, pipeline_id: UUID) -> list[PipelineVersion]:
@@ -175,16 +177,21 @@ def _version(session: Session, pipeline_id: UUID, number: int) -> PipelineVersio
 
 
 def _keep(session: Session, pipeline_id: UUID, number: int, spec: PipelineSpec, by: str) -> None:
-    session.add(
-        PipelineVersion(
-            pipeline_id=pipeline_id,
-            version=number,
-            spec=spec.model_dump(mode="json"),
-            digest=digest(spec),
-            created_by=by,
-        )
+    made = PipelineVersion(
+        pipeline_id=pipeline_id,
+        version=number,
+        spec=spec.model_dump(mode="json"),
+        digest=digest(spec),
+        created_by=by,
     )
+    session.add(made)
     session.flush()
+    _hold(session, made)
+
+
+def _hold(session: Session, version: PipelineVersion) -> None:
+    """Let the session find the version again without reading it: it forgets what nobody holds."""
+    session.info.setdefault(_HELD, []).append(version)
 
 
 def _require_revision(session: Session, pipeline: Pipeline) -> None:
@@ -205,7 +212,7 @@ def _change(session: Session, pipeline: Pipeline, **values: Any) -> None:
         .where(Pipeline.id == pipeline.id, Pipeline.revision == read_at, Pipeline.deleted_at.is_(None))
         .values(revision=read_at + 1, updated_at=func.clock_timestamp(), **values)
         .returning(Pipeline)
-        .execution_options(populate_existing=True, synchronize_session=False)
+        .execution_options(**_AS_WRITTEN)
     )
     try:
         with session.begin_nested():

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from mlops_assets.storage.pipeline_tables import Pipeline, PipelineVersion
 
 Sort = Literal["name", "-name", "created_at", "-created_at", "updated_at", "-updated_at"]
+_TOLD = ("title", "description", "owner", "schedule", "timezone")
 _COLUMNS = {"name": Pipeline.name, "created_at": Pipeline.created_at, "updated_at": Pipeline.updated_at}
 
 
@@ -61,8 +62,17 @@ def listed(session: Session, asked: Asked) -> tuple[list[tuple[Pipeline, Head]],
 
 
 def head_of(session: Session, pipeline: Pipeline) -> Head:
-    """The head of one pipeline."""
-    return Head(*session.execute(_with_heads().where(Pipeline.id == pipeline.id)).one()[1:])
+    """The head of one pipeline; of the versions that it tells of, only those are read that the session doesn't hold."""
+    newest = session.get_one(PipelineVersion, (pipeline.id, pipeline.version))
+    deployed = None
+    if pipeline.deployed_version is not None:
+        deployed = session.get_one(PipelineVersion, (pipeline.id, pipeline.deployed_version))
+    return Head(
+        **{name: newest.spec[name] for name in (*_TOLD, "tags")},
+        stage_count=len(newest.spec["stages"]),
+        deployed_schedule=deployed.spec["schedule"] if deployed is not None else None,
+        deployed_timezone=deployed.spec["timezone"] if deployed is not None else None,
+    )
 
 
 def _version_alias(name: str) -> type[PipelineVersion]:
@@ -100,7 +110,7 @@ def _with_heads() -> Select[Any]:
     return (
         select(
             Pipeline,
-            *(spec[name].astext for name in ("title", "description", "owner", "schedule", "timezone")),
+            *(spec[name].astext for name in _TOLD),
             spec["tags"],
             func.json_array_length(spec["stages"]),
             *(deployed.spec[name].astext for name in ("schedule", "timezone")),

@@ -4,6 +4,7 @@ Merged into the product's own definitions. Keep out what is exported (`exporting
 and what is removed (`retention`).
 """
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -12,13 +13,17 @@ from mlops_assets.prediction_log.exporting import ExportError, export_hour
 from mlops_assets.prediction_log.hours import FIRST_HOUR, due_hours
 from mlops_assets.prediction_log.retention import Removed, remove_old
 from mlops_assets.rollout.policy import RolloutPolicy
+from mlops_assets.runs.schedules import fresh_daily, running_schedule
 from mlops_assets.runs.stages import Stage
 
 EXPORT_CRON = "10 * * * *"
 RETENTION_CRON = "40 3 * * *"
 PARTITION_FORMAT = "%Y-%m-%d-%H:%M"
 HOURS = dg.HourlyPartitionsDefinition(start_date=FIRST_HOUR, timezone="UTC", fmt=PARTITION_FORMAT)
+# Each hour is exported, also one without traffic.
+STALE = timedelta(hours=3)
 STAGE_SECONDS = 900
+DAILY = "Removes once a day what was exported and is old, when little else runs"
 
 
 def log_definitions(product_name: str, title: str, owner: str, policy: RolloutPolicy) -> dg.Definitions:
@@ -49,7 +54,7 @@ def log_definitions(product_name: str, title: str, owner: str, policy: RolloutPo
     return dg.Definitions(
         assets=[export, retention],
         jobs=[export_job, retention_job],
-        schedules=[_export_schedule(product_name, export_job), _retention_schedule(retention_job)],
+        schedules=[_export_schedule(product_name, export_job), running_schedule(retention_job, RETENTION_CRON, DAILY)],
     )
 
 
@@ -61,6 +66,7 @@ def _export_asset(product_name: str, title: str, common: dict[str, Any]) -> dg.A
         partitions_def=HOURS,
         op_tags=stage.op_tags,
         metadata={"mlops/watches": "prediction log"},
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=STALE),
         description=f"{title}: the predictions answered and the feedback given in one hour, as two Parquet files",
         **common,
     )
@@ -98,6 +104,7 @@ def _retention_asset(
     @dg.asset(
         key=dg.AssetKey([product_name, "log_retention"]),
         op_tags=stage.op_tags,
+        freshness_policy=fresh_daily(RETENTION_CRON),
         description=f"{title}: days of the prediction log that left the database; their files stay",
         **common,
     )
@@ -147,17 +154,6 @@ def _export_schedule(product_name: str, job: Any) -> dg.ScheduleDefinition:
         return [dg.RunRequest(run_key=f"{key} at {now:{PARTITION_FORMAT}}", partition_key=key) for key in keys]
 
     return schedule
-
-
-def _retention_schedule(job: Any) -> dg.ScheduleDefinition:
-    return dg.ScheduleDefinition(
-        name=f"{job.name}_schedule",
-        job=job,
-        cron_schedule=RETENTION_CRON,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Removes once a day what was exported and is old, when little else runs",
-    )
 
 
 def _table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:

@@ -48,6 +48,7 @@ _PREDICTION: Columns = {
     "estimate": ("mlops.numeric_answer(output)", "float64"),
     "latency_ms": ("latency_ms", "float64"),
     "request_id": ("request_id", "string"),
+    "trace_id": ("trace_id", "string"),
     "sample": ("sample", "bool"),
     "batch": ("batch", "int64"),
     "features": ("features::text", "string"),

@@ -1,24 +1,24 @@
 """House prices of Bengaluru: the request contract, the cleaning of raw listings, the model columns.
 
-Add here what is special to this product and true of one record or one raw file. `features` is the one
-definition of the model's inputs: training and serving both call it, row by row.
-Keep out models, files, Dagster and anything that learns from data: those belong to `training`.
-Areas are square feet, prices lakh INR (100,000 rupees).
+Add here what is special to this product and true of one record or one raw file; how a cell is read is in
+`house_prices_cells`. `features` is the one definition of the model's inputs: training and serving both call it, row by
+row. Keep out models, files, Dagster and anything that learns from data: those belong to `training`. Areas are square
+feet, prices lakh INR (100,000 rupees).
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from mlops_assets.products import house_prices_cells as read
 from mlops_assets.products.cleaned import Cleaned
+from mlops_assets.products.house_prices_cells import AREA_TYPES, MAX_TEXT, UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,47 +28,12 @@ MIN_SQFT_PER_BHK = 300.0
 MAX_SQFT = 10_000.0
 MAX_EXTRA_BATHS = 2
 
-# International foot; guntha, cent, perch and ground as India's land records define them.
-SQFT_PER_UNIT = {
-    "sq. meter": 10.763910416709722,
-    "sq. yards": 9.0,
-    "acres": 43_560.0,
-    "cents": 435.6,
-    "guntha": 1_089.0,
-    "perch": 272.25,
-    "grounds": 2_400.0,
-}
-
-AREA_TYPES = ("Super built-up Area", "Built-up Area", "Plot Area", "Carpet Area")
-READY = ("ready to move", "immediate possession")
-_AREA_TYPE_BY_KEY = {name.casefold(): name for name in AREA_TYPES}
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
-UNKNOWN = ""
 RAW_COLUMNS = (
     "area_type", "availability", "location", "size", "society", "total_sqft", "bath", "balcony", "price",
 )  # fmt: skip
 COLUMNS = (
     "total_sqft", "location", "bhk", "bath", "area_type", "availability", "balcony", "society", "price",
 )  # fmt: skip
-
-_NUMBER = r"\d+(?:\.\d+)?"
-_RANGE = re.compile(rf"^({_NUMBER})\s*-\s*({_NUMBER})$")
-_WITH_UNIT = re.compile(rf"^({_NUMBER})\s*([A-Za-z][A-Za-z. ]*)$")
-_PLAIN = re.compile(rf"^{_NUMBER}$")
-_SIZE = re.compile(r"^(\d+)\s*(BHK|Bedroom|RK)$", re.IGNORECASE)
-_POSSESSION = re.compile(r"^(\d{1,2})-([A-Za-z]{3})$")
-_NOT_WORD = re.compile(r"[^\w]+")
-_JOINED = re.compile(r"(?<=\d)(?=[^\W\d])|(?<=[^\W\d])(?=\d)")
-_ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
-_FILLERS = frozenset({"st", "nd", "rd", "th", "the", "of", "and", "near", "opp", "behind"})
-# Words that place a listing inside a neighbourhood without naming the neighbourhood.
-_GENERIC = frozenset({
-    "a", "b", "c", "d", "t", "x", "phase", "stage", "block", "sector", "main", "road", "cross", "layout",
-    "extension", "extn", "village", "town", "new", "old", "north", "south", "east", "west",
-    "bangalore", "bengaluru",
-})  # fmt: skip
-MAX_TEXT = 120
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
@@ -104,7 +69,7 @@ class Request(BaseModel):
     def _known_area_type(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        known = _area_type(value)
+        known = read.area_type(value)
         if known is None:
             raise ValueError(f"must be one of: {', '.join(AREA_TYPES)}")
         return known
@@ -112,7 +77,7 @@ class Request(BaseModel):
     @field_validator("availability")
     @classmethod
     def _known_availability(cls, value: str | None) -> str | None:
-        if value is not None and _availability(value) is None:
+        if value is not None and read.availability(value) is None:
             raise ValueError("must be 'Ready To Move', 'Immediate Possession' or a month such as '18-Dec'")
         return value
 
@@ -136,14 +101,14 @@ def clean(raw: pd.DataFrame) -> Cleaned:
     seen: set[tuple[str, ...]] = set()
     for cells in raw[list(RAW_COLUMNS)].itertuples(index=False, name=None):
         # "\0" can't come from a file's cell, so a null never equals a text.
-        identity = tuple("\0" if _is_null(cell) else str(cell) for cell in cells)
+        identity = tuple("\0" if read.is_null(cell) else str(cell) for cell in cells)
         if identity in seen:
             dropped["duplicate"] += 1
             continue
         seen.add(identity)
         try:
-            kept.append(_canonical(dict(zip(RAW_COLUMNS, map(_text, cells), strict=True)), handled))
-        except _DropError as reason:
+            kept.append(_canonical(dict(zip(RAW_COLUMNS, map(read.text_of, cells), strict=True)), handled))
+        except read.DropError as reason:
             dropped[str(reason)] += 1
     rows = pd.DataFrame(kept, columns=list(COLUMNS))
     rows = rows.astype({name: "float64" for name in ("total_sqft", "balcony", "price")})
@@ -159,9 +124,9 @@ def features(record: Mapping[str, Any]) -> dict[str, float | str]:
     at values that no table knows. A missing number is NaN, a missing category the empty string.
     """
     sqft, bhk, bath = float(record["total_sqft"]), float(record["bhk"]), float(record["bath"])
-    area, place = _place(str(record["location"]))
-    society = _key(record.get("society"))
-    ready, possession = _possession(record.get("availability"))
+    area, place = read.place(str(record["location"]))
+    society = read.key_of(record.get("society"))
+    ready, possession = read.possession(record.get("availability"))
     balcony = record.get("balcony")
     return {
         "log_area": math.log(sqft),
@@ -172,7 +137,7 @@ def features(record: Mapping[str, Any]) -> dict[str, float | str]:
         "balcony": math.nan if balcony is None else float(balcony),
         "ready": ready,
         "possession_year": possession,
-        "area_type": _key(record.get("area_type")),
+        "area_type": read.key_of(record.get("area_type")),
         "location_area": area,
         "location": place,
         "society": society,
@@ -201,159 +166,39 @@ def _digits(number: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-class _DropError(Exception):
-    """A raw row that can't be kept; the message is the reason it is counted under."""
-
-
-def _is_null(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, float) and math.isnan(cell))
-
-
-def _text(cell: Any) -> str | None:
-    """Cell text without outer or doubled blanks; None when nothing is left."""
-    return None if _is_null(cell) else " ".join(str(cell).split()) or None
-
-
-def _key(text: Any) -> str:
-    """Comparison form of a text: no case, no outer or doubled blanks."""
-    return " ".join(str(text).split()).casefold() if text else UNKNOWN
-
-
 def _canonical(cells: dict[str, str | None], handled: Counter[str]) -> dict[str, Any]:
     """One canonical record; odd formats are counted only for a row that is kept."""
     odd: list[str] = []
-    location = _need(cells["location"], "location")
+    location = read.needed(cells["location"], "location")
     if len(location) > MAX_TEXT:
-        raise _DropError("location_too_long")
-    sqft = _square_feet(_need(cells["total_sqft"], "total_sqft"), odd)
-    bhk = _bedrooms(_need(cells["size"], "size"), odd)
-    bath = _count(_need(cells["bath"], "bath"), "bath")
-    price = _price(_need(cells["price"], "price"))
+        raise read.DropError("location_too_long")
+    sqft = read.square_feet(read.needed(cells["total_sqft"], "total_sqft"), odd)
+    bhk = read.bedrooms(read.needed(cells["size"], "size"), odd)
+    bath = read.count(read.needed(cells["bath"], "bath"), "bath")
+    price = read.price(read.needed(cells["price"], "price"))
     if sqft / bhk < MIN_SQFT_PER_BHK:
-        raise _DropError("under_300_sqft_per_bhk")
+        raise read.DropError("under_300_sqft_per_bhk")
     if bath > bhk + MAX_EXTRA_BATHS:
-        raise _DropError("over_2_more_baths_than_bhk")
+        raise read.DropError("over_2_more_baths_than_bhk")
     if sqft >= MAX_SQFT:
-        raise _DropError("total_sqft_10000_or_more")
+        raise read.DropError("total_sqft_10000_or_more")
     record = {
         "total_sqft": sqft, "location": location, "bhk": bhk, "bath": bath,
-        "area_type": _optional(cells, "area_type", _area_type, odd),
-        "availability": _optional(cells, "availability", _availability, odd),
-        "balcony": _optional(cells, "balcony", _balcony, odd),
-        "society": _optional(cells, "society", _society, odd),
+        "area_type": read.optional(cells, "area_type", read.area_type, odd),
+        "availability": read.optional(cells, "availability", read.availability, odd),
+        "balcony": read.optional(cells, "balcony", read.balcony, odd),
+        "society": read.optional(cells, "society", read.society, odd),
         "price": price,
     }  # fmt: skip
     handled.update(odd)
     return record
 
 
-def _need(text: str | None, field: str) -> str:
-    if text is None:
-        raise _DropError(f"{field}_missing")
-    return text
-
-
-def _square_feet(text: str, odd: list[str]) -> float:
-    """Square feet of a number, of a range (its mean) or of a number with one of seven units."""
-    ranged, united = _RANGE.match(text), _WITH_UNIT.match(text)
-    if _PLAIN.match(text):
-        sqft = float(text)
-    elif ranged:
-        odd.append("total_sqft_range")
-        sqft = (float(ranged[1]) + float(ranged[2])) / 2
-    elif united and _key(united[2]) in SQFT_PER_UNIT:
-        unit = _key(united[2])
-        odd.append("total_sqft_in_" + unit.replace("sq. ", "square_"))
-        sqft = float(united[1]) * SQFT_PER_UNIT[unit]
-    else:
-        raise _DropError("total_sqft_unreadable")
-    if sqft <= 0:
-        raise _DropError("total_sqft_not_positive")
-    return sqft
-
-
-def _bedrooms(text: str, odd: list[str]) -> int:
-    match = _SIZE.match(text)
-    if not match or int(match[1]) < 1:
-        raise _DropError("size_unreadable")
-    if match[2].casefold() != "bhk":
-        odd.append(f"size_in_{match[2].casefold()}")
-    return int(match[1])
-
-
-def _count(text: str, field: str) -> int:
-    if not _PLAIN.match(text) or float(text) % 1 or float(text) < 1:
-        raise _DropError(f"{field}_unreadable")
-    return int(float(text))
-
-
-def _price(text: str) -> float:
-    try:
-        price = float(text)
-    except ValueError:
-        raise _DropError("price_not_a_number") from None
-    if not math.isfinite(price):
-        raise _DropError("price_not_a_number")
-    if price <= 0:
-        raise _DropError("price_not_positive")
-    return price
-
-
-def _optional(cells: dict[str, str | None], field: str, read: Callable[[str], Any], odd: list[str]) -> Any:
-    """The field's canonical value, or None, counted, when it is absent or can't be read."""
-    text = cells[field]
-    value = None if text is None else read(text)
-    if value is None:
-        odd.append(f"{field}_missing" if text is None else f"{field}_unreadable")
-    return value
-
-
-def _area_type(text: str) -> str | None:
-    return _AREA_TYPE_BY_KEY.get(_key(text))
-
-
-def _availability(text: str) -> str | None:
-    return text if not all(map(math.isnan, _possession(text))) else None
-
-
-def _balcony(text: str) -> int | None:
-    return int(float(text)) if _PLAIN.match(text) and not float(text) % 1 and float(text) <= 20 else None
-
-
-def _society(text: str) -> str | None:
-    return text if len(text) <= MAX_TEXT else None
-
-
-def _possession(text: Any) -> tuple[float, float]:
-    """(1 when ready, 0 when later; year of possession since 2000). Both NaN when the text says neither."""
-    key = _key(text)
-    if key in READY:
-        return 1.0, math.nan
-    match = _POSSESSION.match(key)
-    if match and match[2] in MONTHS:
-        return 0.0, int(match[1]) + MONTHS.index(match[2]) / 12
-    return math.nan, math.nan
-
-
-@lru_cache(maxsize=8192)
-def _place(location: str) -> tuple[str, str]:
-    """(neighbourhood, exact place): "Electronic City Phase II" → "electroniccity", "electroniccity 2 phase".
-
-    Neither the order of numbers and generic words counts, nor do blanks and signs.
-    """
-    text = _JOINED.sub(" ", _NOT_WORD.sub(" ", location.casefold()))
-    words = [_ROMAN.get(word, word) for word in text.split() if word not in _FILLERS]
-    core = "".join(word for word in words if word not in _GENERIC and not word.isdigit())
-    if not core:
-        return "".join(words), "".join(words)
-    return core, " ".join([core, *sorted(w for w in words if w in _GENERIC or w.isdigit())])
-
-
 def _spell_locations(rows: pd.DataFrame, handled: Counter[str]) -> None:
     """Give each location, in place, the spelling that most of its rows use (ties: the first by alphabet)."""
     if rows.empty:
         return
-    keys = rows["location"].map(_key)
+    keys = rows["location"].map(read.key_of)
     pairs = [keys.rename("key"), rows["location"].rename("text")]
     votes = rows.groupby(pairs).size().reset_index(name="rows")
     best = votes.sort_values(["rows", "text"], ascending=[False, True]).drop_duplicates("key")

@@ -98,7 +98,7 @@ def _introduce(console: Console, settings: Settings, product: Product, state: St
     )
     console.print(
         f"{how.rate:g} requests/s through {settings.gateway_url}, one second counts as {hours * 60:.0f} minutes; "
-        f"watch it at {settings.api_url}/rollouts",
+        f"watch it at {settings.console_url}/rollouts",
         highlight=False,
     )
 
@@ -211,4 +211,6 @@ def _conclude(console: Console, settings: Settings, ledger: Ledger, product: Pro
         f"{tally.sent:,} requests",
         highlight=False,
     )
-    console.print("[dim]mlops rollout status · mlops rollout replay · the page: " + f"{settings.api_url}/rollouts[/]")
+    console.print(
+        "[dim]mlops rollout status · mlops rollout replay · the page: " + f"{settings.console_url}/rollouts[/]"
+    )

@@ -66,35 +66,20 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def config_type(cls) -> dict[str, Any]:
         return {
             "socket_path": Field(StringSource, description="Unix socket of the fork server (at most 107 bytes)."),
-            "fallback": Field(
-                bool,
-                is_required=False,
-                default_value=True,
-                description="Start a run as a plain subprocess when the fork server can't; else it fails.",
+            "fallback": _optional(
+                bool, True, "Start a run as a plain subprocess when the fork server can't; else it fails."
             ),
-            "fallback_after_seconds": Field(
-                IntSource,
-                is_required=False,
-                default_value=5,
-                description="How long to wait for a fork server that accepts but does not answer.",
+            "fallback_after_seconds": _optional(
+                IntSource, 5, "How long to wait for a fork server that accepts but does not answer."
             ),
-            "kill_after_seconds": Field(
-                IntSource,
-                is_required=False,
-                default_value=30,
-                description="A terminated run that still has its process after this time loses it.",
+            "kill_after_seconds": _optional(
+                IntSource, 30, "A terminated run that still has its process after this time loses it."
             ),
-            "stage_grace_seconds": Field(
-                IntSource,
-                is_required=False,
-                default_value=30,
-                description="A stage still at work this long after its time limit loses its run's process.",
+            "stage_grace_seconds": _optional(
+                IntSource, 30, "A stage still at work this long after its time limit loses its run's process."
             ),
-            "run_timeout_seconds": Field(
-                IntSource,
-                is_required=False,
-                default_value=0,
-                description="How long a run may take whose job doesn't say it (`dagster/max_runtime`); 0: for ever.",
+            "run_timeout_seconds": _optional(
+                IntSource, 0, "How long a run may take whose job doesn't say it (`dagster/max_runtime`); 0: for ever."
             ),
         }
 
@@ -103,9 +88,6 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> ForkRunLauncher:
         return cls(inst_data=inst_data, **config_value)
-
-    # -- launching
-    # ------------------------------------------------------------------------------------------------
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start the run's process; returns as soon as it exists and is recorded in the run's tags."""
@@ -171,9 +153,6 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         except ProcessLookupError:
             raise RuntimeError(f"the subprocess of run {run.run_id} ended at once: {command[0]}") from None
         self._record(run, identity, "subprocess")
-
-    # -- terminating
-    # ----------------------------------------------------------------------------------------------
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the run's process; False for a run that is finished, or whose process is unknown.
@@ -251,9 +230,6 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                 return identity
             time.sleep(0.05)
 
-    # -- health
-    # ---------------------------------------------------------------------------------------------------
-
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
@@ -303,6 +279,10 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             hint = " (also what the kernel sends when memory ends)" if name == "SIGKILL" else ""
             return f"The run's process was ended by {name}{hint}."
         return f"The run's process ended with exit code {code}."
+
+
+def _optional(kind: Any, default: Any, description: str) -> Field:
+    return Field(kind, is_required=False, default_value=default, description=description)
 
 
 def process_of(run: DagsterRun) -> ProcessIdentity | None:

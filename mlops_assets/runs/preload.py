@@ -49,6 +49,7 @@ EXECUTION = (
     "mlops_assets.runs.coordinator",
     "mlops_assets.runs.execution",
     "mlops_assets.runs.launcher",
+    "mlops_assets.runs.measured_steps",
     "psycopg2.extras",
     "sqlalchemy.dialects.postgresql",
     "upath.implementations.local",

@@ -1,4 +1,4 @@
-"""The rules that every stage has: how long one try may take, and when it is tried again.
+"""The rules that every stage has: how long one try may take, when it is tried again, and that it tells what it used.
 
 Add here what shall hold for any stage of any product. Keep out what a stage does. Retries are asked for here and
 not by Dagster's `retry_policy`, which would also retry errors that stay, and a run that somebody terminates.
@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import dagster as dg
 
+from mlops_assets.runs import usage
 from mlops_assets.runs.retries import RETRY, may_pass
 from mlops_assets.runs.stage_limits import TimeLimitError, time_limit
 
@@ -53,8 +54,10 @@ class Stage:
         @functools.wraps(body)
         def ruled(context: Any, *args: Any, **kwargs: Any) -> Any:
             try:
-                with time_limit(self.seconds):
-                    return body(context, *args, **kwargs)
+                with usage.metered() as meter:
+                    with time_limit(self.seconds):
+                        result = body(context, *args, **kwargs)
+                    return with_usage(result, meter.so_far())
             except TimeLimitError as late:
                 # A stage that needed longer than its limit would need as long again.
                 raise dg.Failure(too_long(self.title, self.seconds), allow_retries=False) from late
@@ -66,6 +69,13 @@ class Stage:
                 raise dg.RetryRequested(self.retry.max_retries, seconds_to_wait=wait) from error
 
         return cast("Body", ruled)
+
+
+def with_usage(result: Any, used: usage.Used) -> Any:
+    """What a stage returned, and its figures among the metadata if it is a MaterializeResult; its own entries win."""
+    if not isinstance(result, dg.MaterializeResult):
+        return result
+    return result._replace(metadata={**used.as_metadata(), **(result.metadata or {})})
 
 
 def too_long(title: str, seconds: float) -> str:

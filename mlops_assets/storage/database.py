@@ -232,6 +232,11 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
+    def check(self) -> None:
+        """Return if the database answers a statement. Raises SQLAlchemy's errors."""
+        with self.session() as session:
+            session.scalar(sql("SELECT 1"))
+
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe to call twice at once and while serving."""
         from alembic import command

@@ -19,9 +19,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+from mlops_assets.storage.s3 import s3_filesystem, s3_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +33,6 @@ if TYPE_CHECKING:
 LONGEST_NAME = 200
 BLOCK = 1 << 20
 PARTIAL = ".partial"
-# Two tries of s3fs round two of botocore: a store that hangs is given up after about 80 s.
-S3_TRIES = 2
-S3_LIMITS = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2, "mode": "standard"}}
 
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -62,11 +62,8 @@ def safe_name(name: str) -> str:
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a local file, read in blocks."""
-    digest = hashlib.sha256()
     with told(path), path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -131,21 +128,6 @@ def _free_space(path: Path | str) -> str:
     return f" ({shutil.disk_usage(folder).free / 1e6:,.1f} MB free)"
 
 
-def s3_filesystem(options: Mapping[str, Any]) -> Any:
-    """The fsspec file system of an S3 store, with limits on time and tries."""
-    import fsspec
-
-    fs = fsspec.filesystem("s3", **_s3_options(options))
-    fs.retries = S3_TRIES
-    return fs
-
-
-def _s3_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    given = dict(options)
-    limits = S3_LIMITS | dict(given.pop("config_kwargs", {}))
-    return {"use_listings_cache": False, **given, "config_kwargs": limits}
-
-
 @dataclass(frozen=True)
 class Storage:
     """A folder or prefix and the files right under it; `at` goes deeper. Opens nothing until it is used.
@@ -180,7 +162,7 @@ class Storage:
 
         if self.folder is not None:
             return UPath(self.folder)
-        return UPath(self.url, **_s3_options(self.options))
+        return UPath(self.url, **s3_options(self.options))
 
     def at(self, *names: str) -> Storage:
         """The root one or more folders down; each name is checked."""
@@ -297,10 +279,10 @@ class Storage:
                 fs.rm_file(key)
 
     @contextmanager
-    def _opened(self, name: str) -> Iterator[IO[bytes]]:
+    def _opened(self, name: str) -> Iterator[BufferedReader]:
         with told(self.locate(name)):
             if self.folder is not None:
-                file: IO[bytes] = (self.folder / name).open("rb")
+                file: BufferedReader = (self.folder / name).open("rb")
             else:
                 fs, key = self._remote(name)
                 file = fs.open(key, "rb", cache_type="readahead", block_size=8 * BLOCK)
@@ -314,8 +296,5 @@ class Storage:
 
     def sha256(self, name: str) -> str:
         """Hexadecimal SHA-256 of a file's bytes."""
-        digest = hashlib.sha256()
         with self._opened(name) as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()

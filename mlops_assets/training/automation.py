@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.rollout.automation import is_running
+from mlops_assets.runs.schedules import running_schedule
 from mlops_assets.training.spec import Product
 
 SENSOR_SECONDS = 30
@@ -31,13 +32,8 @@ def train_job(product: Product) -> Any:
 
 def train_schedule(product: Product, job: Any) -> dg.ScheduleDefinition:
     """`<job>_schedule`, as declared; running from the start."""
-    return dg.ScheduleDefinition(
-        name=f"{job.name}_schedule",
-        job=job,
-        cron_schedule=product.schedule,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Trains anew even without new data, so that a release never gets old unseen",
-    )
+    described = "Trains anew even without new data, so that a release never gets old unseen"
+    return running_schedule(job, product.schedule, described)
 
 
 def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:

@@ -14,7 +14,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.products.cleaned import Cleaned
-from mlops_assets.training.spec import Column, Contract
+from mlops_assets.training.data_spec import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd

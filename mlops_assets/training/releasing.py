@@ -75,7 +75,7 @@ def release(
     )
     manifest |= {"bento": bento, "mlflow_version": registered}
     ledger.publish(product.name, version, folder.url, manifest, ACTOR, measured.production_version)
-    state = Registry(tracking.url).align(ledger, product.name)
+    state = Registry(tracking.url, headers=tracking.headers).align(ledger, product.name)
     return Done(
         record=Released(
             product=product.name,

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from mlops_assets.storage.files import atomic_file, s3_filesystem
+from mlops_assets.storage.files import atomic_file
+from mlops_assets.storage.s3 import s3_filesystem
+from mlops_assets.training.data_spec import Source
 from mlops_assets.training.raw_file import BLOCK, MEGABYTE, RawFile, SourceError
-from mlops_assets.training.spec import Source
 
 if TYPE_CHECKING:
     import httpx

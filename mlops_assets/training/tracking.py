@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,9 +21,14 @@ DAGSTER_RUN_TAG = "dagster_run_id"
 
 @dataclass(frozen=True)
 class Tracking:
-    """The tracking server at `url`. Nothing is imported or opened until a stage uses it."""
+    """The tracking server at `url`, whose pages people reach at `pages`. Nothing opens until a stage uses it.
+
+    `headers` let in who asks its REST API. MLflow's own client takes the token from `MLFLOW_TRACKING_TOKEN`.
+    """
 
     url: str
+    pages: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @contextmanager
     def run(
@@ -64,11 +69,11 @@ class Tracking:
 
     def run_page(self, experiment_id: str, run_id: str) -> str:
         """Address of an MLflow run for a person."""
-        return f"{self.url}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"{self.pages or self.url}/#/experiments/{experiment_id}/runs/{run_id}"
 
     def model_page(self, name: str, version: str) -> str:
         """Address of a registered model version for a person."""
-        return f"{self.url}/#/models/{name}/versions/{version}"
+        return f"{self.pages or self.url}/#/models/{name}/versions/{version}"
 
     def register(self, name: str, model_uri: str, run_id: str, tags: Mapping[str, str]) -> str:
         """Register a logged model once, and return its version; asking again returns the same one."""

@@ -7,6 +7,7 @@ of the daemon. It speaks MLflow's REST API, because the code server that evaluat
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -30,10 +31,16 @@ ENDED = {
 
 
 class TrackingRuns:
-    """The runs of an MLflow server at `url`, through its REST API. Opens no connection until it is used."""
+    """The runs of an MLflow server at `url`, through its REST API. Opens no connection until it is used.
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    `headers` are sent with each question: the token, where the server asks for one.
+    """
+
+    def __init__(
+        self, url: str, transport: httpx.BaseTransport | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.url = url
+        self._headers = dict(headers or {})
         self._transport = transport
 
     def running(self) -> dict[str, str]:
@@ -68,7 +75,9 @@ class TrackingRuns:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         import httpx
 
-        with httpx.Client(base_url=self.url, timeout=CALL_SECONDS, transport=self._transport) as client:
+        with httpx.Client(
+            base_url=self.url, timeout=CALL_SECONDS, transport=self._transport, headers=self._headers
+        ) as client:
             answer = client.post(f"/api/2.0/mlflow/{path}", json=body)
             answer.raise_for_status()
             return dict(answer.json())
@@ -102,7 +111,7 @@ def tracking_end_sensor() -> dg.SensorDefinition:
         import httpx
 
         try:
-            closed = close_orphans(TrackingRuns(tracking.url), context.instance)
+            closed = close_orphans(TrackingRuns(tracking.url, headers=tracking.headers), context.instance)
         except httpx.HTTPError as error:
             return dg.SkipReason(f"MLflow doesn't answer at {tracking.url}: {error}; looking again")
         told = ", ".join(f"{run_id} {status}" for run_id, status in closed.items())

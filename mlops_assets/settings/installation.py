@@ -1,7 +1,8 @@
-"""Every setting of an installation, read from `MLOPS_*` variables and `.env`: the only module that does.
+"""The settings of an installation and what follows from them: addresses, folders, what its processes are given.
 
-Add a field here when a deployment should be able to differ by it. Keep out anything a product declares in its
-YAML. Environments differ by values, never by `if`: everything has a default that fits one machine.
+Add a field here when a deployment should be able to differ by it. Keep out anything a product declares in its YAML, and
+what belongs together in a file beside this one. Environments differ by values, never by `if`: everything has a default
+that fits one machine.
 """
 
 from __future__ import annotations
@@ -12,45 +13,31 @@ import re
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-PROJECT = Path(__file__).resolve().parent.parent
+from mlops_assets.settings.ports import Port, Ports
+from mlops_assets.settings.provider import ProviderSettings
+
+PROJECT = Path(__file__).resolve().parents[2]
 # The kernel's limit on a Unix socket path is 107 bytes; PostgreSQL appends "/.s.PGSQL.5432" to the folder.
 LONGEST_SOCKET_FOLDER = 88
-Port = Annotated[int, Field(ge=1, le=65535)]
+# Opens Dagster's webserver and MLflow to the gateway and to the installation's own programs, and to nobody else.
+INNER_TOKEN_FILE = "inner_token"  # noqa: S105 (a file's name)
+# Under these paths the door shows what is behind it. Dagster's webserver knows its own; MLflow's is taken off.
+DAGSTER_PREFIX = "/dagster"
+MLFLOW_PREFIX = "/mlflow"
+# Who asks what is behind the door, as the door found out.
+WHO_HEADER = "x-mlops-who"
+ROLE_HEADER = "x-mlops-role"
 
 
 class SettingsError(ValueError):
     """The environment holds a value that can't be used; the message names the variable."""
 
 
-class Ports(BaseSettings):
-    """Every port, already moved by the offset. All listen on the loopback interface only."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
-
-    gateway: Port
-    gateway_metrics: Port
-    serving: Port
-    api: Port
-    dagster: Port
-    code: Port
-    mlflow: Port
-    pipelines: Port
-
-    def production(self, slot: int) -> int:
-        """Port of a product's production service, by the product's slot."""
-        return self.serving + 10 * slot
-
-    def candidate(self, slot: int) -> int:
-        """Port of a product's candidate service, by the product's slot."""
-        return self.serving + 10 * slot + 1
-
-
-class Settings(BaseSettings):
+class Settings(ProviderSettings):
     """One installation. `home` holds all its state; two installations differ by `home` and `port_offset`."""
 
     model_config = SettingsConfigDict(
@@ -89,17 +76,31 @@ class Settings(BaseSettings):
     notify_urls: SecretStr | None = None
     notify_cooldown_seconds: float = Field(default=3600, ge=1, le=7 * 86_400)
     # How people reach the pages from where they read a notice; else this machine's own addresses.
-    public_api_url: HttpUrl | None = None
     public_dagster_url: HttpUrl | None = None
+
+    # What an hour of one core and of one GB (1e9 bytes) of memory costs, for the cost of products and runs.
+    cpu_hour_price: float = Field(default=0.04, ge=0, le=1e6)
+    gb_hour_price: float = Field(default=0.005, ge=0, le=1e6)
+    price_currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+    # How long it is kept what each attempt of a stage used.
+    usage_days: int = Field(default=400, ge=14, le=36_500)
+    # Where gateway and services send their traces (OTLP over HTTP); without it, trace ids are only kept in the log.
+    otlp_endpoint: HttpUrl | None = None
+    # Which share of the traces is sent.
+    otlp_share: float = Field(default=0.1, ge=0, le=1)
 
     gateway_port: Port = 7000
     gateway_metrics_port: Port = 7001
     serving_port: Port = 6001
     api_port: Port = 8000
+    api_server_port: Port = 8001
     dagster_port: Port = 3000
     code_port: Port = 4266
     mlflow_port: Port = 5000
     pipelines_port: Port = 4267
+    metrics_port: Port = 9464
+    prometheus_port: Port = 9090
+    alertmanager_port: Port = 9093
 
     @field_validator("home")
     @classmethod
@@ -123,10 +124,14 @@ class Settings(BaseSettings):
                 gateway_metrics=self.gateway_metrics_port + self.port_offset,
                 serving=self.serving_port + self.port_offset,
                 api=self.api_port + self.port_offset,
+                api_server=self.api_server_port + self.port_offset,
                 dagster=self.dagster_port + self.port_offset,
                 code=self.code_port + self.port_offset,
                 mlflow=self.mlflow_port + self.port_offset,
                 pipelines=self.pipelines_port + self.port_offset,
+                metrics=self.metrics_port + self.port_offset,
+                prometheus=self.prometheus_port + self.port_offset,
+                alertmanager=self.alertmanager_port + self.port_offset,
             )
         except ValidationError as error:
             raise SettingsError(f"MLOPS_PORT_OFFSET={self.port_offset} moves a port past 65535") from error
@@ -198,15 +203,68 @@ class Settings(BaseSettings):
 
     @property
     def api_url(self) -> str:
+        """The door: control API and console, and behind their sign-in Dagster and MLflow. What people are shown."""
         return f"http://{self.host}:{self.ports.api}"
 
     @property
     def dagster_url(self) -> str:
-        return f"http://{self.host}:{self.ports.dagster}"
+        """Dagster's pages as people reach them, without a slash at the end."""
+        return str(self.public_dagster_url or f"{self.console_url}{DAGSTER_PREFIX}").rstrip("/")
 
     @property
     def mlflow_url(self) -> str:
+        """MLflow's pages as people reach them, without a slash at the end."""
+        return f"{self.console_url}{MLFLOW_PREFIX}"
+
+    @property
+    def console_url(self) -> str:
+        """The door as people reach it, without a slash at the end: what links lead to."""
+        return str(self.public_api_url or self.api_url).rstrip("/")
+
+    @property
+    def api_server_url(self) -> str:
+        """The control API behind the door, for the installation's own programs."""
+        return f"http://{self.host}:{self.ports.api_server}"
+
+    @property
+    def dagster_server_url(self) -> str:
+        """Dagster's webserver behind the door; it asks for the inner token."""
+        return f"http://{self.host}:{self.ports.dagster}{DAGSTER_PREFIX}"
+
+    @property
+    def mlflow_server_url(self) -> str:
+        """MLflow's server behind the door; it asks for the inner token."""
         return f"http://{self.host}:{self.ports.mlflow}"
+
+    @property
+    def inner_token(self) -> str | None:
+        """What opens Dagster's webserver and MLflow to the platform's own programs; None before the first start."""
+        try:
+            return (self.secrets / INNER_TOKEN_FILE).read_text().strip() or None
+        except FileNotFoundError:
+            return None
+
+    def inner_headers(self, role: str | None = None) -> dict[str, str]:
+        """With these our own programs ask Dagster's webserver and MLflow; empty before the first start.
+
+        Without the role `operator`, Dagster's webserver refuses every change.
+        """
+        token = self.inner_token
+        if token is None:
+            return {}
+        return {"Authorization": f"Bearer {token}"} | ({ROLE_HEADER: role} if role else {})
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{self.host}:{self.ports.metrics}"
+
+    @property
+    def prometheus_url(self) -> str:
+        return f"http://{self.host}:{self.ports.prometheus}"
+
+    @property
+    def alertmanager_url(self) -> str:
+        return f"http://{self.host}:{self.ports.alertmanager}"
 
     @property
     def runs_socket(self) -> Path:
@@ -244,6 +302,7 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """What every process of this installation is given: resolved values, nothing left to guess."""
+        token = self.inner_token
         return {
             "MLOPS_HOME": str(self.home),
             "MLOPS_PORT_OFFSET": str(self.port_offset),
@@ -260,7 +319,9 @@ class Settings(BaseSettings):
             "MLOPS_RUN_TIMEOUT_SECONDS": str(self.run_timeout_seconds),
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_DISABLE_TELEMETRY": "1",
-            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLFLOW_TRACKING_URI": self.mlflow_server_url,
+            # MLflow's own client sends it; before the first start there is none.
+            **({"MLFLOW_TRACKING_TOKEN": token} if token else {}),
             "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
             "DO_NOT_TRACK": "true",
@@ -277,8 +338,10 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [
-            f"MLOPS_{re.sub(r'^MLOPS_', '', str(e['loc'][0]).upper())}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors(include_input=False, include_url=False)
-        ]
+        lines = []
+        for e in error.errors(include_input=False, include_url=False):
+            told = e["msg"].removeprefix("Value error, ")
+            # What several fields are at fault for names its variable itself.
+            name = re.sub(r"^MLOPS_", "", str(e["loc"][0]).upper()) if e["loc"] else None
+            lines.append(f"MLOPS_{name}: {told}" if name else told)
         raise SettingsError("; ".join(lines)) from None

@@ -1,0 +1,27 @@
+"""Every setting of an installation, read from `MLOPS_*` variables and `.env`: the only part that does."""
+
+from mlops_assets.settings.installation import (
+    DAGSTER_PREFIX,
+    INNER_TOKEN_FILE,
+    MLFLOW_PREFIX,
+    PROJECT,
+    ROLE_HEADER,
+    WHO_HEADER,
+    Settings,
+    SettingsError,
+    load,
+)
+from mlops_assets.settings.ports import Ports
+
+__all__ = [
+    "DAGSTER_PREFIX",
+    "INNER_TOKEN_FILE",
+    "MLFLOW_PREFIX",
+    "PROJECT",
+    "ROLE_HEADER",
+    "WHO_HEADER",
+    "Ports",
+    "Settings",
+    "SettingsError",
+    "load",
+]
