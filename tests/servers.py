@@ -17,9 +17,12 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from mlops_assets.installation import postgres
+from mlops_assets.installation.programs import platform_programs
+from mlops_assets.installation.up import is_ready
 from mlops_assets.settings import PROJECT, Settings
 
 START_SECONDS = 60.0
+OPEN_MLFLOW = "import sys; from mlops_assets.installation.run_mlflow import main; main(sys.argv[1:], guard=False)"
 
 
 def free_port() -> int:
@@ -43,9 +46,10 @@ def process(
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
     stop: signal.Signals = signal.SIGTERM,
+    stop_seconds: float = 20,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process, from ready to ended; its log is in the message when it doesn't start."""
-    with log.open("wb") as output:
+    """A server process, from ready to ended; the end of its log is in the message when it doesn't start."""
+    with log.open("ab") as output:
         running = subprocess.Popen(
             list(command),
             cwd=PROJECT if user is None else "/",
@@ -55,14 +59,22 @@ def process(
             stderr=subprocess.STDOUT,
             **postgres.as_user(user),
         )
+
+    def told() -> str:
+        return f"{log.stem} isn't ready:\n{log.read_text(errors='replace')[-3000:]}"
+
+    def ready_or_ended() -> bool:
+        return running.poll() is not None or ready()
+
     try:
-        wait_until(ready, START_SECONDS, lambda: f"{command[0]} isn't ready:\n{log.read_text()[-3000:]}")
+        wait_until(ready_or_ended, START_SECONDS, told)
+        assert running.poll() is None, told()
         yield running
     finally:
         if running.poll() is None:
             running.send_signal(stop)
             try:
-                running.wait(20)
+                running.wait(stop_seconds)
             except subprocess.TimeoutExpired:
                 running.kill()
                 running.wait(20)
@@ -105,8 +117,19 @@ def running_postgres(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def running_webserver(settings: Settings, workspace: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Dagster's webserver as an installation runs it, behind the guard, with another workspace; its address."""
+    program = next(p for p in platform_programs(settings) if p.name == "webserver")
+    command = list(program.command)
+    command[command.index("-w") + 1] = str(workspace)
+    given = settings.environment() | program.environment | dict(environment)
+    with process(command, settings.home / "webserver.log", lambda: is_ready(settings, program), given):
+        yield settings.dagster_server_url
+
+
+@contextmanager
 def running_mlflow(database_url: str, folder: Path) -> Iterator[str]:
-    """An MLflow server as an installation runs it, on a schema of its own."""
+    """An MLflow server as an installation runs it, on a schema of its own, but without the guard."""
     engine = create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS mlflow"))
@@ -114,7 +137,7 @@ def running_mlflow(database_url: str, folder: Path) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
-        *(sys.executable, "-m", "mlops_assets.installation.run_mlflow"),
+        *(sys.executable, "-c", OPEN_MLFLOW),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
     command += ["--serve-artifacts", "--artifacts-destination", str(folder)]

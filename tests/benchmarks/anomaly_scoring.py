@@ -30,11 +30,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from mlops_assets.products.traffic_anomalies import CALENDAR, CATEGORICAL, NUMERIC, clean, features
 from mlops_assets.training import isolation_metrics as metrics
 from mlops_assets.training.columns import model_columns
+from mlops_assets.training.data_spec import Features
 from mlops_assets.training.isolation import IsolationModel
 from mlops_assets.training.isolation_encoder import Coded
 from mlops_assets.training.isolation_graph import from_onnx, to_onnx
 from mlops_assets.training.released import OnnxModel
-from mlops_assets.training.spec import Features
 from mlops_assets.training.threads import one_thread
 
 FILE = "traffic_accidents.csv.gz"

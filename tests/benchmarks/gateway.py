@@ -9,7 +9,6 @@ for named users: 0.75 of the direct requests/s, at most 1 ms added at the median
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -28,6 +27,7 @@ from mlops_assets.rollout import gateway
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.rollout.state import State
 from tests.benchmarks import serving
+from tests.benchmarks.reported import report
 from tests.servers import free_port, process
 
 RESULT = Path(__file__).parent / "results" / "gateway.json"
@@ -162,15 +162,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> dict[str, Any]:
     """Measure, print the table, write the result; exit status 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=int, default=2)
-    given = parser.parse_args()
-    result = measure(given.rounds, given.seconds)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    show(result)
-    return result
+    return report(RESULT, __doc__, measure, show, rounds=9, seconds=2)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def graphs(made: Installation, file: Path) -> tuple[float, float]:
 
 def two_stage(made: Installation) -> list[float]:
     """Seconds from the launch call to SUCCESS of the platform's own two-stage job, run after run."""
-    orchestrator = Orchestrator(made.settings.dagster_url)
+    orchestrator = Orchestrator.of(made.settings)
     taken = []
     for index in range(TWO_STAGE_RUNS + 2):
         began = time.perf_counter()

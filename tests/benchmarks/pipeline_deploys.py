@@ -38,7 +38,10 @@ class Deploys:
     def figures(self, rounds: int) -> dict[str, Any]:
         """Seconds from before the call: answered, visible, a run taken, that run succeeded; by itself and when told."""
         taken: dict[str, list[dict[str, float]]] = {BY_ITSELF: [], TOLD: []}
-        with self._rig.client() as api, httpx.Client(base_url=self._rig.settings.dagster_url, timeout=60) as dagster:
+        settings = self._rig.settings
+        # Reloading a location is a change, which needs the role.
+        asking = {"base_url": settings.dagster_server_url, "headers": settings.inner_headers("operator")}
+        with self._rig.client() as api, httpx.Client(**asking, timeout=60) as dagster:
             for turn in range(-1, rounds):
                 for way, found in taken.items():
                     time.sleep(random.uniform(*SETTLE_SECONDS))

@@ -9,7 +9,6 @@ requests/s at no more than twice its p99, and 4 times Flask's requests/s.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pickle
@@ -28,6 +27,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from tests.benchmarks.reported import report
 
 PROJECT = Path(__file__).resolve().parents[2]
 RESULT = Path(__file__).parent / "results" / "serving.json"
@@ -262,15 +263,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> dict[str, Any]:
     """Measure, print the table, write the result; exit status 1 when a floor is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5)
-    given = parser.parse_args()
-    result = measure(given.rounds, given.seconds)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    show(result)
-    return result
+    return report(RESULT, __doc__, measure, show, rounds=3, seconds=5.0)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ class Stage:
     def second_release(self) -> int:
         """Train once more, so that there is a candidate; its number."""
         before = self.state()
-        with Orchestrator(self.made.settings.dagster_url) as orchestrator:
+        with Orchestrator.of(self.made.settings) as orchestrator:
             orchestrator.launch(f"{PRODUCT}_train")
         return self.wait_state(lambda s: s.candidate not in (None, before.candidate), 240).candidate or 0
 

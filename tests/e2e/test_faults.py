@@ -43,7 +43,7 @@ class Platform:
     def __init__(self, made: Installation, source: Path) -> None:
         self.made = made
         self.source = source
-        self.orchestrator = Orchestrator(made.settings.dagster_url)
+        self.orchestrator = Orchestrator.of(made.settings)
         self.database = Database.connect(made.settings.database)
         self.ledger = Ledger(self.database)
 
@@ -73,11 +73,14 @@ class Platform:
 
     def tracked(self, run_id: str) -> Any:
         """The MLflow run of a Dagster run."""
-        client = MlflowClient(self.made.settings.mlflow_url)
-        experiment = client.get_experiment_by_name("house_prices")
-        assert experiment is not None
-        (found,) = client.search_runs([experiment.experiment_id], f"tags.dagster_run_id = '{run_id}'")
-        return found
+        settings = self.made.settings
+        with pytest.MonkeyPatch.context() as given:
+            given.setenv("MLFLOW_TRACKING_TOKEN", settings.inner_token or "")
+            client = MlflowClient(settings.mlflow_server_url)
+            experiment = client.get_experiment_by_name("house_prices")
+            assert experiment is not None
+            (found,) = client.search_runs([experiment.experiment_id], f"tags.dagster_run_id = '{run_id}'")
+            return found
 
 
 def write_listings(path: Path, seed: int) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from mlops_assets.api.orchestrator import FINISHED, LAUNCH, Orchestrator
 from tests.e2e.installation import Installation, installation
+from tests.e2e.typed_commands import REFUSED, Desk, shown
 from tests.servers import wait_until
 
 DECLARED = """
@@ -90,7 +91,9 @@ def test_every_page_that_the_table_names_is_there(running: Installation) -> None
     addresses = set(re.findall(r"http://127\.0\.0\.1:\d+\S*", table))
     assert len(addresses) >= 7
     for address in addresses:
-        assert httpx.get(address, timeout=20, follow_redirects=True).status_code == 200, address
+        # As a browser: whoever isn't signed in is led to the sign-in.
+        found = httpx.get(address, headers={"Accept": "text/html"}, timeout=20, follow_redirects=True)
+        assert found.status_code == 200, address
 
 
 def test_the_contract_of_the_service(running: Installation) -> None:
@@ -112,6 +115,17 @@ def test_the_contract_of_the_service(running: Installation) -> None:
     assert health["status"] == "ok"
     assert health["model_variant"] == "production"
     assert "predictions_total" in httpx.get(f"{running.service}/metrics", timeout=10).text
+
+
+def test_what_the_documents_show_works(running: Installation, tmp_path: Path) -> None:
+    desk = Desk(running, tmp_path)
+    desk.ask()
+    failed = []
+    for command in shown():
+        done = desk.type(command)
+        if done.returncode != REFUSED.get(command.text, 0):
+            failed.append(f"{command}\nended with {done.returncode}: {done.stdout}{done.stderr}")
+    assert not failed, "\n\n".join(failed)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +175,7 @@ def _answers(made: Installation) -> bool:
 
 def test_a_promotion_reaches_the_service_and_no_request_fails(running: Installation) -> None:
     served = version(running)
-    with Orchestrator(running.settings.dagster_url) as orchestrator:
+    with Orchestrator.of(running.settings) as orchestrator:
         run = orchestrator.launch("house_prices_train")
         wait_until(lambda: orchestrator.status(run) in FINISHED, 240)
         assert orchestrator.status(run) == "SUCCESS", running.logs()
@@ -225,7 +239,7 @@ def test_a_declared_pipeline_is_in_dagster_and_runs(running: Installation, tmp_p
     file = tmp_path / "pipeline.yaml"
     file.write_text(DECLARED)
     assert "version 1" in running.ok("pipeline", "apply", str(file))
-    with Orchestrator(running.settings.dagster_url) as dagster:
+    with Orchestrator.of(running.settings) as dagster:
         asked = "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { __typename } }"
         key = {"path": ["pipelines", "declared", "second"]}
         wait_until(lambda: dagster.query(asked, {"key": key})["assetNodeOrError"]["__typename"] == "AssetNode", 20)
@@ -245,7 +259,7 @@ def test_a_declared_pipeline_is_in_dagster_and_runs(running: Installation, tmp_p
 
 def dagster_locations(made: Installation) -> set[str]:
     """The code locations that Dagster has loaded without a problem."""
-    with Orchestrator(made.settings.dagster_url) as dagster:
+    with Orchestrator.of(made.settings) as dagster:
         return {"products", "pipelines"} - dagster.location_problems().keys()
 
 

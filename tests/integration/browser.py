@@ -100,9 +100,9 @@ def _origin(url: str) -> str:
 
 
 @contextlib.contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The base URL of an ASGI application that uvicorn runs in a thread, on a port of its own."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def served(app: Any, port: int = 0) -> Iterator[str]:
+    """The base URL of an ASGI application that uvicorn runs in a thread, on a port of its own if none is given."""
+    listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -1,4 +1,4 @@
-"""A product materialised in this process, a journal with its shipper, a gateway: against the real servers."""
+"""A product materialised in this process, a journal with its shipper, a gateway, an object store, a browser."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.spec import Product
 from mlops_assets.training.tracking import Tracking
 from tests.integration.gateway_rig import Rig, running_rig
+from tests.integration.object_store import running_object_store
 from tests.integration.shipped_log import shipper_on
 
 SHOP = Path(__file__).parents[1] / "shop" / "defs"
@@ -104,6 +105,22 @@ def journal(root: Path) -> Iterator[Journal]:
 def shipper(database: Database, postgres_url: str, root: Path) -> Iterator[Shipper]:
     with shipper_on(postgres_url, root) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Storage options of a running S3 server, which lets in nobody else and has the bucket `store`."""
+    with running_object_store(tmp_path_factory.mktemp("s3")) as options:
+        yield options
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for the tests of a file."""
+    from tests.integration.browser import running_browser
+
+    with running_browser() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

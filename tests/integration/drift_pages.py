@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from mlops_assets.api.app import create_app
-from mlops_assets.api.rollouts import Subject
+from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.drift.daily import Watched
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.rollout.ledger import Ledger

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from mlops_assets.api.app import create_app
-from mlops_assets.api.rollouts import Subject
+from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.rollout.facts import Arm, Decision, Effect, Evidence, Guardrail, SampleRatio
 from mlops_assets.rollout.ledger import Ledger, State
 from mlops_assets.rollout.policy import RolloutPolicy

@@ -6,12 +6,13 @@ installation runs, with its own settings; each is ended by the process id that i
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,9 +24,9 @@ from mlops_assets.installation.programs import Program, platform_programs, rollo
 from mlops_assets.installation.up import prepare_home
 from mlops_assets.runs.client import ForkServerClient
 from mlops_assets.sandbox.collect import remove_folder
-from mlops_assets.settings import PROJECT, Settings
+from mlops_assets.settings import Settings
 from tests.e2e.installation import free_offset
-from tests.servers import child_environment, wait_until
+from tests.servers import process, wait_until
 
 BUSY_SECONDS = 30.0
 FINAL = {"COMPLETED", "FAILED", "CANCELLED"}
@@ -33,11 +34,16 @@ PROGRAMS = ("pipelines", "runs", "stages", "daemon", "api")
 
 
 class PipelineRig:
-    """The programs named at work, until the end of the `with`. `settings` are more of MLOPS_* in lower case."""
+    """The programs named at work, until the end of the `with`.
 
-    def __init__(self, *, programs: Sequence[str] = PROGRAMS, **settings: Any) -> None:
-        self._wanted, self._more = programs, settings
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+    `settings` are more of MLOPS_* in lower case, `dagster` other numbers for dagster.yaml.
+    """
+
+    def __init__(
+        self, *, programs: Sequence[str] = PROGRAMS, dagster: Mapping[str, int] | None = None, **settings: Any
+    ) -> None:
+        self._wanted, self._dagster, self._more = programs, dagster or {}, settings
+        self._running: dict[str, tuple[subprocess.Popen[bytes], ExitStack]] = {}
 
     def __enter__(self) -> PipelineRig:
         self._stack = ExitStack()
@@ -47,6 +53,7 @@ class PipelineRig:
         try:
             self.settings = Settings(home=self.home, port_offset=free_offset(self.home), **self._more)
             prepare_home(self.settings)
+            self._set_dagster()
             postgres.prepare(self.settings)
             self._stack.callback(self._stop_all)
             self.start("postgres")
@@ -67,46 +74,49 @@ class PipelineRig:
             self._explain(error)
         self._stack.close()
 
+    def _set_dagster(self) -> None:
+        file = self.home / "dagster.yaml"
+        text = file.read_text()
+        for name, value in self._dagster.items():
+            text, found = re.subn(rf"^( *{name}): \d+$", rf"\1: {value}", text, flags=re.MULTILINE)
+            assert found == 1, name
+        file.write_text(text)
+
     # -- processes
 
     def start(self, name: str) -> None:
         """Start a program and wait until it is ready."""
         program = self._program(name)
-        with (self.settings.logs / f"{name}.log").open("ab") as output:
-            self.processes[name] = subprocess.Popen(
+        until_stopped = ExitStack()
+        running = until_stopped.enter_context(
+            process(
                 program.command,
-                cwd=PROJECT if program.user is None else "/",
-                env=child_environment(self.environment | program.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                **postgres.as_user(program.user),
+                self.settings.logs / f"{name}.log",
+                lambda: self._is_ready(program),
+                self._environment | program.environment,
+                program.user,
+                signal.Signals[f"SIG{program.stop_signal}"],
+                program.stop_seconds,
             )
-        wait_until(lambda: self._is_ready(name, program), 60, lambda: f"{name} isn't ready:\n{self.log(name)[-3000:]}")
+        )
+        self._running[name] = running, until_stopped
 
-    def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """Signal a program and wait for its end."""
-        process = self.processes.pop(name)
-        if process.poll() is None:
-            process.send_signal(number)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+    def stop(self, name: str, number: signal.Signals | None = None) -> None:
+        """End a program, by default as an installation does, and wait for its end."""
+        running, until_stopped = self._running.pop(name)
+        if number is not None:
+            running.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(30)
+        until_stopped.close()
 
     def restart(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """End a program, by default without warning, and start it again."""
         self.stop(name, number)
         self.start(name)
 
-    def log(self, name: str) -> str:
-        """What a program has written so far."""
-        return (self.settings.logs / f"{name}.log").read_text(errors="replace")
-
     @property
-    def environment(self) -> dict[str, str]:
-        """What every process of an installation is given."""
+    def _environment(self) -> dict[str, str]:
         given = {f"MLOPS_{name.upper()}": str(value) for name, value in self._more.items()}
         return given | self.settings.environment()
 
@@ -114,24 +124,21 @@ class PipelineRig:
         every = platform_programs(self.settings) + rollout_programs(self.settings, "")
         return next(program for program in every if program.name == name)
 
-    def _is_ready(self, name: str, program: Program) -> bool:
-        code = self.processes[name].poll()
-        assert code is None, f"{name} ended with {code}:\n{self.log(name)[-3000:]}"
-        if name == "postgres":
+    def _is_ready(self, program: Program) -> bool:
+        if program.name == "postgres":
             schema.wait_for_database(self.settings)
             return True
-        if name == "runs":
+        if program.name == "runs":
             ForkServerClient(str(self.settings.runs_socket)).wait_until_ready(60)
             return True
-        if name == "stages":
+        if program.name == "stages":
             return self.settings.stages_socket.exists()
         return program.port is None or ports.answers(self.settings.host, program.port)
 
     def _stop_all(self) -> None:
-        for name in reversed([name for name in self.processes if name != "postgres"]):
+        # The database last, also if it was started again.
+        for name in sorted(self._running, key=lambda name: name == "postgres"):
             self.stop(name)
-        if "postgres" in self.processes:
-            self.stop("postgres", signal.SIGINT)
 
     def _explain(self, error: BaseException) -> None:
         for path in sorted(self.home.glob("logs/*.log")) + sorted(self.home.glob("run/runs/*.log")):
@@ -143,7 +150,7 @@ class PipelineRig:
     def client(self, token: str | None = None) -> Iterator[httpx.Client]:
         """A client with the operators' token, or another one."""
         headers = {"Authorization": f"Bearer {token or self.token}"}
-        with httpx.Client(base_url=f"{self.settings.api_url}/api/v1", headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=f"{self.settings.api_server_url}/api/v1", headers=headers, timeout=30) as client:
             yield client
 
     def ask(self, method: str, path: str, **given: Any) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -46,17 +45,18 @@ telemetry: {enabled: false}
 
 @contextmanager
 def dagster_on(postgres_url: str, folder: Path) -> Iterator[DagsterInstance]:
-    """An instance whose tables are in a schema of their own, as an installation has it."""
+    """An instance whose tables are in a schema of their own, as an installation has it. They go when it does."""
     engine = create_engine(postgres_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
-    engine.dispose()
     folder.mkdir(parents=True, exist_ok=True)
-    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-csearch_path%%3Ddagster".replace("%%", "%")
-    (folder / "dagster.yaml").write_text(QUEUEING % url)
+    (folder / "dagster.yaml").write_text(QUEUEING % f"{postgres_url}&options=-csearch_path%3Ddagster")
     with DagsterInstance.from_config(str(folder)) as instance:
         instance.optimize_for_webserver(20_000, 3600, 10)
         yield instance
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA IF EXISTS dagster CASCADE"))
+    engine.dispose()
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,3 @@ def runs_api(database: Database, instance: DagsterInstance, home: Path) -> Itera
     app.add_middleware(Edge)
     with served(app) as url:
         yield RunsApi(url, parts, app)
-
-
-def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The problem that was answered."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = answer.json()
-    return found

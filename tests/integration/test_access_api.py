@@ -23,7 +23,7 @@ from mlops_assets.api.app import create_app
 from mlops_assets.api.audit import act_of
 from mlops_assets.api.auth import Editor, Operator, Viewer
 from mlops_assets.api.once import Key, do_once
-from mlops_assets.api.rollouts import Subject
+from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from tests.integration.browser import served

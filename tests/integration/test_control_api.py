@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from mlops_assets.api.app import create_app
-from mlops_assets.api.rollouts import Subject
+from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -209,7 +209,7 @@ def test_the_process_starts_answers_and_stops_when_told(postgres_url: str, tmp_p
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "operator_token").write_text(TOKEN + "\n")
     port = free_port()
-    environment = {"MLOPS_HOME": str(tmp_path), "MLOPS_DATABASE_URL": postgres_url, "MLOPS_API_PORT": str(port)}
+    environment = {"MLOPS_HOME": str(tmp_path), "MLOPS_DATABASE_URL": postgres_url, "MLOPS_API_SERVER_PORT": str(port)}
     log = tmp_path / "log"
     with log.open("wb") as output:
         running = subprocess.Popen(

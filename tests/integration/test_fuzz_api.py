@@ -12,7 +12,9 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
+from tests.integration.exporter.made_rows import in_schema
 from tests.integration.looked_rollout import PRODUCT, TOKEN, looked
+from tests.integration.runs_api import dagster_on
 from tests.made_verdicts import LAST, keep, month
 
 SEED = 20_18
@@ -20,6 +22,7 @@ EXAMPLES = 25
 DRIFT = {"/api/v1/drift", "/api/v1/drift/{product}", "/api/v1/drift/{product}/{day}", "/drift/{product}/{day}/report"}
 # A launcher that starts nothing: what is fuzzed here is the API.
 DAGSTER = """
+storage: {postgres: {postgres_url: "%s"}}
 run_launcher: {module: tests.unit.runs.recording_launcher, class: RecordingLauncher}
 run_coordinator: {module: mlops_assets.runs.coordinator, class: ImmediateRunCoordinator}
 telemetry: {enabled: false}
@@ -32,12 +35,13 @@ PIPELINE = {
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 
 
-def test_no_request_makes_it_fail(database: Database, tmp_path: Path) -> None:
+def test_no_request_makes_it_fail(database: Database, postgres_url: str, tmp_path: Path) -> None:
     storage = Storage(str(tmp_path / "storage"))
     storage.write_bytes("report.html", b"<p>figures")
     keep(database, *month(), report_uri=storage.locate("report.html"))
-    (tmp_path / "dagster.yaml").write_text(DAGSTER)
-    with looked(database, tmp_path) as api, api.client() as client:
+    (tmp_path / "dagster.yaml").write_text(DAGSTER % in_schema(postgres_url, "dagster"))
+    made = dagster_on(postgres_url, tmp_path / "made")
+    with made, looked(database, tmp_path) as api, api.client() as client:
         declared = client.post("/api/v1/pipelines", json=PIPELINE)
         assert declared.status_code == 201, declared.text
         run = client.post(f"/api/v1/pipelines/{PIPELINE['name']}/runs")

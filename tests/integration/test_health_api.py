@@ -12,13 +12,14 @@ from dagster import DagsterInstance
 from dagster._daemon.types import DaemonHeartbeat
 from fastapi import FastAPI
 
-from mlops_assets.api.health import health_routes, orchestrator_issues
+from mlops_assets.api.health.routes import health_routes, orchestrator_issues
 from mlops_assets.api.problems import add_problem_handlers
 from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableError
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
+from tests.integration.answers import problem
 from tests.integration.browser import served
-from tests.integration.runs_api import dagster_on, problem
+from tests.integration.runs_api import dagster_on
 from tests.servers import child_environment, free_port, process
 
 

@@ -16,9 +16,10 @@ from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.training import ingest, live_labels, watch
 from mlops_assets.training.catalogue import declared_products
+from mlops_assets.training.data_spec import LiveLabels
 from mlops_assets.training.datasets import DatasetVersions
 from mlops_assets.training.raw_file import SourceError
-from mlops_assets.training.spec import LiveLabels, Product
+from mlops_assets.training.spec import Product
 from tests.made_log import MadeLog
 
 PRODUCT = "house_prices"

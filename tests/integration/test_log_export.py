@@ -94,7 +94,8 @@ def test_the_files_hold_what_the_tables_hold(
     database: Database, ship: Ship, storage: Storage, read: Callable[[Path], list[dict[str, Any]]]
 ) -> None:
     inside = [made(n, user=None if n % 3 else "u1", ms=0.25 + n) for n in range(0, 60, 7)]
-    odd = made(59.99, features={"area": None, "town": 5, "new": None, "_": "ß|\n"}, rollout=None, step=None)
+    unusual = {"area": None, "town": 5, "new": None, "_": "ß|\n"}
+    odd = made(59.99, features=unusual, rollout=None, step=None, trace_id="5" * 32)
     outside = [made(-0.001), made(60), made(5, product="loans")]
     ship(*inside, odd, *outside)
     ship(given(inside[0], 30, value=None, text="ok", type="comment"), given(outside[0], 59), given(inside[1], 60))
@@ -106,13 +107,13 @@ def test_the_files_hold_what_the_tables_hold(
     expected = rows(
         database,
         "SELECT id::text, product, at, variant, version, assigned, rollout, step, user_hash, latency_ms, request_id, "
-        "sample, batch, features, output FROM mlops.prediction WHERE product = 'homes' "
+        "trace_id, sample, batch, features, output FROM mlops.prediction WHERE product = 'homes' "
         "AND date_trunc('hour', at, 'UTC') = '2026-03-09 12:00+00' ORDER BY at, id",
     )
     plain = ("id", "product", "at", "variant", "version", "assigned", "rollout", "step", "user_hash", "latency_ms")
-    plain += ("request_id", "sample", "batch")
-    assert [tuple(r[name] for name in plain) for r in found] == [row[:13] for row in expected]
-    assert [(json.loads(r["features"]), json.loads(r["output"])) for r in found] == [row[13:] for row in expected]
+    plain += ("request_id", "trace_id", "sample", "batch")
+    assert [tuple(r[name] for name in plain) for r in found] == [row[:14] for row in expected]
+    assert [(json.loads(r["features"]), json.loads(r["output"])) for r in found] == [row[14:] for row in expected]
     assert {r["estimate"] for r in found} == {55.25}
     assert [r["feature_area"] for r in found] == [1200.5] * len(inside) + [None]
     assert [r["feature_town"] for r in found] == ["Pune"] * len(inside) + ["5"]

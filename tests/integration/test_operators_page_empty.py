@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from mlops_assets.api.app import create_app
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import open_tab, running_browser, served
+from tests.integration.browser import open_tab, served
 from tests.integration.looked_rollout import TOKEN, looked
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as found:
-        yield found
 
 
 def sign_in(page: Page) -> None:

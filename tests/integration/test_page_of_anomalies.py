@@ -8,17 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.integration.browser import DESKTOP, PHONE, open_tab, running_browser, served
+from tests.integration.browser import DESKTOP, PHONE, open_tab, served
 from tests.unit.inference.fake_journal import FakeJournal
 from tests.unit.inference.traffic_release import ODD, USUAL, traffic_app, write_traffic_release
 
 MARKUP = "<IMG SRC=X ONERROR=ALERT(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as found:
-        yield found
 
 
 @pytest.fixture

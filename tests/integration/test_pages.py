@@ -11,16 +11,10 @@ from playwright.sync_api import Browser, Page, Route, expect
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.integration.browser import PHONE, Tab, open_tab, running_browser, served
+from tests.integration.browser import PHONE, Tab, open_tab, served
 from tests.integration.estimate_stand_in import PREDICTION, StandIn
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as found:
-        yield found
 
 
 @pytest.fixture

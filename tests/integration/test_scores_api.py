@@ -219,6 +219,8 @@ def test_the_scores_page_leads_to_charts_and_records(api: Scored, size: Viewport
     with running_browser() as browser, open_tab(browser, f"{api.url}/rollouts", size) as tab:
         page = tab.page
         sign_in(page)
+        if size == PHONE:
+            page.get_by_role("button", name="Menu").click()
         page.get_by_role("link", name="Scores").click()
         traffic = page.locator("section").filter(has=page.get_by_role("heading", name=PRODUCT))
         cells = traffic.locator("tbody tr").first.locator("th, td")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import logging
 import os
 import secrets
@@ -12,9 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,9 +20,10 @@ import pytest
 
 from mlops_assets.storage.files import MissingFileError, Storage, StorageError
 from mlops_assets.storage.folders import fetch_folder, publish_folder
+from mlops_assets.training.data_spec import Source
 from mlops_assets.training.raw_file import SourceError
 from mlops_assets.training.sources import fetch
-from mlops_assets.training.spec import Source
+from tests.servers import free_port
 
 ROWS = b"location,price\n" + b"Hebbal,60\n" * 20_000
 PLAIN = {
@@ -126,7 +124,7 @@ def test_a_server_that_never_ends_is_ended_by_the_total_limit(base: str, tmp_pat
             sys.executable, "-c",
             "import sys; from pathlib import Path; from mlops_assets.training.sources import fetch\n"
             "from mlops_assets.training.raw_file import SourceError\n"
-            "from mlops_assets.training.spec import Source\n"
+            "from mlops_assets.training.data_spec import Source\n"
             "try: fetch(Source(location=sys.argv[1], timeout_seconds=1), Path(sys.argv[2]))\n"
             "except SourceError as error: print(error.transient, error)",
             base + path, str(tmp_path / "out"),
@@ -196,76 +194,6 @@ def test_it_works_inside_a_running_event_loop(base: str, tmp_path: Path) -> None
         return fetch(Source(location=base + "/good"), tmp_path).bytes
 
     assert asyncio.run(inside()) == len(ROWS)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
-    """Storage options of a running SeaweedFS that only lets in one generated identity."""
-    folder = tmp_path_factory.mktemp("weed")
-    key, secret = secrets.token_hex(10), secrets.token_hex(20)
-    identity = {
-        "name": "test", "credentials": [{"accessKey": key, "secretKey": secret}],
-        "actions": ["Admin", "Read", "Write", "List"],
-    }  # fmt: skip
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = {name: free_port() for name in ("s3", "master", "volume", "filer")}
-    for name in ("master", "volume", "filer"):
-        ports[f"{name}.grpc"] = free_port()
-    ports["s3.grpc"] = free_port()
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [
-            str(Path(sysconfig.get_path("scripts")) / "weed"), "server", "-s3", f"-dir={folder}",
-            "-ip=127.0.0.1",
-            f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=20",
-            f"-s3.port={ports['s3']}", f"-s3.port.grpc={ports['s3.grpc']}",
-            *(f"-{n}.port={ports[n]}" for n in ("master", "volume", "filer")),
-            *(f"-{n}.port.grpc={ports[f'{n}.grpc']}" for n in ("master", "volume", "filer")),
-        ],
-        stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(folder)},
-    )  # fmt: skip
-    options = {"endpoint_url": f"http://127.0.0.1:{ports['s3']}", "key": key, "secret": secret}
-    try:
-        wait_until_it_takes_files(process, options, folder / "log")
-        yield options
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(20)
-        log.close()
-
-
-def wait_until_it_takes_files(process: subprocess.Popen, options: dict, log: Path) -> None:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = boto3.client(
-        "s3", endpoint_url=options["endpoint_url"], region_name="us-east-1",
-        aws_access_key_id=options["key"], aws_secret_access_key=options["secret"],
-    )  # fmt: skip
-    end, last = time.monotonic() + 60, None
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            client.create_bucket(Bucket="store")
-            client.put_object(Bucket="store", Key="probe", Body=b"1")
-            return
-        except (BotoCoreError, ClientError) as error:
-            last = error
-            if "BucketAlready" in str(error):
-                with contextlib.suppress(BotoCoreError, ClientError):
-                    client.put_object(Bucket="store", Key="probe", Body=b"1")
-                    return
-            time.sleep(0.3)
-    raise AssertionError(f"the S3 server is not up: {last}\n{log.read_text()[-2000:]}")
 
 
 @pytest.fixture

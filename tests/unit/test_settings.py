@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.settings import LONGEST_SOCKET_FOLDER, SettingsError, load
+from mlops_assets.settings import Settings, SettingsError, load
+from mlops_assets.settings.installation import LONGEST_SOCKET_FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,15 @@ def test_a_process_of_an_installation_has_its_ports(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     assert load().ports == settings.ports
     assert int(settings.environment()["MLOPS_CODE_SERVER_PORT"]) == settings.ports.code == 5266
+
+
+def test_a_process_of_an_installation_has_the_inner_token_once_there_is_one(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert "MLFLOW_TRACKING_TOKEN" not in settings.environment()
+    assert settings.inner_headers() == settings.inner_headers("operator") == {}
+    settings.secrets.mkdir()
+    (settings.secrets / "inner_token").write_text("abc\n")
+    assert settings.environment()["MLFLOW_TRACKING_TOKEN"] == "abc"
+    assert settings.inner_headers() == {"Authorization": "Bearer abc"}
+    assert settings.inner_headers("operator") == {"Authorization": "Bearer abc", "x-mlops-role": "operator"}
+    assert "abc" not in repr(settings)

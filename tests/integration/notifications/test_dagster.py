@@ -122,7 +122,7 @@ def test_a_failed_run_is_noted_once_with_job_step_error_and_link(
     assert [notice.title for notice in found] == ["[homes] homes_train failed at refuse"]
     assert (found[0].kind, found[0].group) == (Kind.RUN_FAILED, "run_failed:homes_train")
     assert found[0].body.splitlines()[0] == "ConnectionError: no way to postgresql://***@db/x"
-    assert found[0].link == f"http://127.0.0.1:3000/runs/{run_id}"
+    assert found[0].link == f"http://127.0.0.1:8000/dagster/runs/{run_id}"
 
 
 def test_a_failed_run_of_a_declared_pipeline_is_noted_with_the_pipelines_name(
@@ -196,7 +196,7 @@ def test_a_failed_gate_is_noted_with_its_figures_and_one_that_warns_is_not(
     (notice,) = noted(database)
     assert notice.title == "[homes] c0 failed"
     assert notice.body.splitlines()[:2] == ["r2 is too low", "value 0.4123, limit ≥ 0.6, production none yet"]
-    assert notice.link == f"http://127.0.0.1:3000/runs/{run_id}"
+    assert notice.link == f"http://127.0.0.1:8000/dagster/runs/{run_id}"
 
 
 def test_a_blocking_gate_fails_no_run_and_is_noted(database: Database, instance: dg.DagsterInstance, on: Any) -> None:
@@ -215,7 +215,9 @@ def test_a_gate_evaluated_outside_of_runs_is_noted(database: Database, instance:
         dg.AssetCheckEvaluation(asset_key=dg.AssetKey(["homes", "metrics"]), check_name="c0", passed=False)
     )
     ticks.tick()
-    assert [notice.link for notice in noted(database)] == ["http://127.0.0.1:3000/assets/homes/metrics?view=checks"]
+    assert [notice.link for notice in noted(database)] == [
+        "http://127.0.0.1:8000/dagster/assets/homes/metrics?view=checks"
+    ]
 
 
 def test_a_retrain_is_noted_and_other_runs_are_not(database: Database, instance: dg.DagsterInstance, on: Any) -> None:

@@ -339,8 +339,8 @@ def test_the_machines_own_token_goes_to_its_own_api_only(monkeypatch: pytest.Mon
         opened(None, None)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "operator_token").write_text(f"{TOKEN}\n")
-    assert opened(None, None).url == "http://127.0.0.1:8077/api/v1/"
-    assert opened(None, "other").url == "http://127.0.0.1:8077/api/v1/"
+    assert opened(None, None).url == "http://127.0.0.1:8078/api/v1/"
+    assert opened(None, "other").url == "http://127.0.0.1:8078/api/v1/"
     assert opened(URL, "other").url == f"{URL}/api/v1/"
     with pytest.raises(ClientError, match="MLOPS_TOKEN"):
         opened(URL, None)
@@ -387,3 +387,11 @@ def test_what_is_sent_is_json(tmp_path: Path) -> None:
     assert "not deployed" in shown(mlops(api, "apply", str(spec), "--no-deploy"))
     sent = api.sent("POST pipelines")[0]
     assert (sent.headers["content-type"], sent.url.params["deploy"]) == ("application/json", "false")
+
+
+def test_only_the_end_of_a_log_is_shown_where_that_is_asked_for() -> None:
+    log = {"stage": "train", "attempt": 1, "lines": [line(8, "last words")], "ended": True}
+    api = FakeApi().on("GET runs/r1/stages/train/logs", ok(log))
+    assert "last words" in shown(mlops(api, "logs", "r1", "train", "--tail", "1"))
+    assert [dict(request.url.params) for request in api.requests] == [{"tail": "1"}]
+    assert mlops(api, "logs", "r1", "train", "--tail", "5001").exit_code == 2

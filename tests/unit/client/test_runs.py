@@ -89,7 +89,7 @@ def growing(api: FakeApi, logs: dict[int, list[str]], states: list[dict[str, Any
         newest = int(states[min(looks, len(states)) - 1]["stages"][0]["attempt"])
         attempt = int(request.url.params.get("attempt", newest))
         there = logs[attempt] if attempt < newest or looks >= len(states) else logs[attempt][:looks]
-        after = int(request.url.params["after"])
+        after = int(request.url.params.get("after", 0))
         lines = [line(n, text) for n, text in enumerate(there, 1) if n > after]
         return log(*lines, attempt=attempt, ended=attempt < newest or looks >= len(states))
 
@@ -125,3 +125,18 @@ def test_a_followed_attempt_ends_with_itself() -> None:
     api = FakeApi().on("GET runs/r1", ok(detail("r1", "RUNNING", stage("train", "RUNNING", 2))))
     api.on(LOGS, log(line(1, "a"), ended=True), log(ended=True))
     assert [one.text for one in api.client.log_lines("r1", "train", 1, follow=True)] == ["a"]
+
+
+def test_only_the_end_of_a_log_is_read_where_only_that_is_wanted() -> None:
+    api = FakeApi().on(LOGS, log(line(8, "h"), line(9, "i"), attempt=2))
+    assert [one.text for one in api.client.log_lines("r1", "train", tail=2)] == ["h", "i"]
+    (request,) = api.requests
+    assert dict(request.url.params) == {"tail": "2"}
+
+
+def test_a_log_is_followed_from_its_end_within_the_attempt_that_was_told() -> None:
+    api = FakeApi()
+    api.on(LOGS, log(line(8, "h"), attempt=2), log(line(9, "i"), attempt=2), log(attempt=2, ended=True))
+    api.on("GET runs/r1", ok(detail("r1", "COMPLETED", stage("train", "COMPLETED", 2))))
+    assert [one.text for one in api.client.log_lines("r1", "train", follow=True, tail=1)] == ["h", "i"]
+    assert [dict(r.url.params) for r in api.sent(LOGS)][1] == {"attempt": "2", "after": "8", "limit": "5000"}

@@ -15,8 +15,8 @@ from mlops_assets.explanations.reasons import Wording
 from mlops_assets.explanations.reference import Reference
 from mlops_assets.products import traffic_anomalies as ta
 from mlops_assets.training.columns import model_columns
+from mlops_assets.training.data_spec import Features
 from mlops_assets.training.isolation import IsolationModel
-from mlops_assets.training.spec import Features
 from tests.unit.products.traffic_records import GOOD, raw
 
 SPEC = Features(numeric=ta.NUMERIC + ta.CALENDAR, categorical=ta.CATEGORICAL)

@@ -24,7 +24,8 @@ def test_good_headers_are_kept_and_the_user_is_hashed() -> None:
         x_user_id=b" ada@example.org ", x_mlops_assigned=b"candidate", x_mlops_rollout=b"12", x_mlops_step=b"0",
         x_request_id=b"7b5a2b64-3d1c", x_forwarded_for=b"10.1.2.3",
     )  # fmt: skip
-    assert found == Caller(USERS.of(b"ada@example.org"), "candidate", 12, 0, "7b5a2b64-3d1c")
+    expected = Caller(USERS.of(b"ada@example.org"), "candidate", 12, 0, "7b5a2b64-3d1c", found.trace_id)
+    assert found == expected
     assert found.user is not None
     assert len(bytes.fromhex(found.user)) == 16
     assert "10.1.2.3" not in repr(found)

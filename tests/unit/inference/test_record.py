@@ -40,6 +40,7 @@ def test_line_of_a_prediction(client: AsgiClient, journal: FakeJournal) -> None:
     (line,) = journal.records()
     assert before - 1 < line.pop("at") < time.time() + 1
     assert 0 < line.pop("ms") < 10_000
+    assert len(bytes.fromhex(line.pop("trace_id"))) == 16
     assert line == {
         "k": "p",
         "id": answer["prediction_id"],

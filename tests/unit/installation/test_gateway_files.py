@@ -14,12 +14,13 @@ def test_the_digest_changes_with_the_ports_and_only_then(tmp_path: Path) -> None
     products = declared_products()
     one = Settings(home=tmp_path / "one", port_offset=100)
     other = Settings(home=tmp_path / "one", port_offset=200)
+    secret_files.prepare(one.secrets)
     first = gateway_files.configure(one, products)
     assert gateway_files.configure(one, products) == first
     assert gateway_files.configure(other, products) != first
 
 
-def test_it_listens_where_the_settings_say_and_keeps_no_secret(tmp_path: Path) -> None:
+def test_it_listens_where_the_settings_say_and_tells_nobody_the_inner_token(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, port_offset=300)
     secret_files.prepare(settings.secrets)
     gateway_files.configure(settings, declared_products())
@@ -27,7 +28,10 @@ def test_it_listens_where_the_settings_say_and_keeps_no_secret(tmp_path: Path) -
     assert json.loads(text)
     assert f'"port_value": {settings.ports.gateway}' in text
     assert f'"port_value": {settings.ports.production(0)}' in text
+    assert f'"port_value": {settings.ports.api}' in text
     assert secret_files.operator_token(settings.secrets) not in text
+    assert secret_files.inner_token(settings.secrets) in text
+    assert (settings.gateway / "envoy.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_product_is_found_under_its_own_paths(tmp_path: Path) -> None:

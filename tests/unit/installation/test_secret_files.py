@@ -6,7 +6,8 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mlops_assets.installation.secret_files import KEY_FILE, TOKEN_FILE, operator_token, prepare
+from mlops_assets.installation.secret_files import KEY_FILE, TOKEN_FILE, inner_token, operator_token, prepare
+from mlops_assets.settings import INNER_TOKEN_FILE
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -19,9 +20,10 @@ def test_they_are_private_and_stay_what_they_are(tmp_path: Path) -> None:
     first = contents(folder)
     prepare(folder)
     assert contents(folder) == first
-    assert set(first) == {KEY_FILE, TOKEN_FILE}
+    assert set(first) == {KEY_FILE, TOKEN_FILE, INNER_TOKEN_FILE}
     assert len(bytes.fromhex(first[KEY_FILE].strip())) == 32
     assert operator_token(folder) == first[TOKEN_FILE].strip() != ""
+    assert inner_token(folder) == first[INNER_TOKEN_FILE].strip() != operator_token(folder)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert (modes, stat.S_IMODE(folder.stat().st_mode)) == ({0o600}, 0o700)
 

@@ -11,7 +11,8 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from mlops_assets.pipelines import naming, run_records
-from mlops_assets.pipelines.run_records import AskedRuns, RunStatus
+from mlops_assets.pipelines.run_records import AskedRuns
+from mlops_assets.pipelines.statuses import RunStatus
 from tests.unit.pipelines.fabricated_runs import PIPELINE, executed, recorded, run_tags, spec_of
 
 SPEC = spec_of()
@@ -44,8 +45,9 @@ def ids(instance: DagsterInstance, **asked: Any) -> list[str]:
 @pytest.mark.parametrize("status", list(DagsterRunStatus))
 def test_every_status_of_dagster_has_a_word(instance: DagsterInstance, status: DagsterRunStatus) -> None:
     run_id = made(instance, status)
-    word = run_records.status_of(instance, run_id)
-    assert word is not None
+    run = run_records.one(instance, run_id)
+    assert run is not None
+    word = run.status
     assert ids(instance, statuses=frozenset({word})) == [run_id]
     assert run_records.counts(instance)[word] == 1
     finished = status in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
@@ -94,7 +96,6 @@ def test_runs_of_products_are_not_seen(instance: DagsterInstance) -> None:
     product = recorded(instance, SPEC, tags={"team": "red"}, status=DagsterRunStatus.STARTED)
     assert run_records.one(instance, product) is None
     assert run_records.one(instance, str(uuid4())) is None
-    assert run_records.status_of(instance, product) is None
     assert ids(instance) == ids(instance, tags=(("team", "red"),)) == ids(instance, tags=(("team", None),)) == []
     assert sum(run_records.counts(instance).values()) == 0
 

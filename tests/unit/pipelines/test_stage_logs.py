@@ -215,6 +215,25 @@ def test_the_text_of_a_log_has_times_and_levels(logs: StageLogs) -> None:
     assert text == "2023-11-14T22:13:20.250Z INFO hello\n2023-11-14T22:13:21.000Z ERROR oh — no\n"
 
 
+def test_the_end_of_a_log_begins_after_a_line(logs: StageLogs) -> None:
+    assert logs.before_last(RUN, "train", 1, 5) == 0
+    with logs.writer(RUN, "train", 1) as write:
+        assert logs.before_last(RUN, "train", 1, 5) == 0
+        write(lines("a", "b\rc", '"end"', "d"))
+        assert [logs.before_last(RUN, "train", 1, count) for count in (1, 2, 4, 5)] == [3, 2, 0, 0]
+    assert [logs.before_last(RUN, "train", 1, count) for count in (1, 2, 4, 5)] == [3, 2, 0, 0]
+
+
+def test_the_end_of_a_log_is_found_past_a_half_written_line(logs: StageLogs) -> None:
+    with logs.writer(RUN, "train", 1) as write:
+        write(lines("a", "b", "c"))
+    whole = file_of(logs).read_bytes().removesuffix(b'"end"\n')
+    file_of(logs).write_bytes(whole + b'[4, 1.0, "INFO", "cut o')
+    assert logs.before_last(RUN, "train", 1, 2) == 1
+    file_of(logs).write_bytes(whole.replace(b"[2,", b"\0\0,"))
+    assert logs.before_last(RUN, "train", 1, 2) == 2
+
+
 def test_a_reader_that_follows_a_writer_gets_every_line_once(logs: StageLogs) -> None:
     def work() -> None:
         with logs.writer(RUN, "train", 1) as write:

@@ -10,7 +10,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 from mlops_assets.pipelines import run_records, stage_events
 from mlops_assets.pipelines.spec import PipelineSpec
 from mlops_assets.pipelines.stage_events import RunLog
-from mlops_assets.pipelines.stage_runs import StageRun, first_fault, stage_runs
+from mlops_assets.pipelines.stage_runs import StageRun, faults, first_fault, stage_runs
 from tests.unit.pipelines.fabricated_runs import executed, recorded, spec_of, tell
 from tests.unit.pipelines.made_pipelines import stage
 
@@ -151,6 +151,29 @@ def test_a_run_that_never_began_a_stage_tells_of_itself_why_it_failed(instance: 
     run_id = recorded(instance, spec, "RUN_FAILURE")
     assert set(states(instance, spec, run_id).values()) == {"SKIPPED"}
     assert fault(instance, spec, run_id) == "the process of the run is gone (RUN_FAILURE)"
+
+
+def test_a_list_of_runs_tells_why_each_failed_as_the_run_itself_does(instance: DagsterInstance) -> None:
+    spec = spec_of(stage("a"), stage("b", retry_count=1), name="list__ed")
+    deeds: list[dict[str, list[str]]] = [
+        {"a": ["fails"]},
+        {"b": ["fails", "breaks"]},
+        {"b": ["fails", "completes"]},
+        {"a": ["fails"], "b": ["is refused"]},
+        {"a": ["is interrupted"]},
+        {"a": ["is cancelled"]},
+    ]
+    found = [executed(instance, spec, one) for one in deeds] + [recorded(instance, spec, "RUN_FAILURE")]
+    told = faults(instance, [run for one in found if (run := run_records.one(instance, one)) is not None])
+    assert [told.get(one) for one in found] == [fault(instance, spec, one) for one in found]
+    assert len(told) == 5
+
+
+def test_a_list_without_failed_runs_asks_nothing(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_records.one(instance, executed(instance, spec_of()))
+    assert run is not None
+    monkeypatch.setattr(instance.event_log_storage, "index_connection", None)
+    assert faults(instance, [run]) == {}
 
 
 def test_what_a_retried_run_does_not_run_again_is_told_of_where_it_was_done(instance: DagsterInstance) -> None:

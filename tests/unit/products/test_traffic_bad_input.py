@@ -18,8 +18,9 @@ from mlops_assets.training import contract
 from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.contract import Finding
 from mlops_assets.training.csv_file import CsvError, read_rows
+from mlops_assets.training.data_spec import Contract
 from mlops_assets.training.sources import fetch
-from mlops_assets.training.spec import Contract, Product
+from mlops_assets.training.spec import Product
 
 ROWS = 6_000
 TODAY = date(LAST_DAY.year + 1, 1, 15)

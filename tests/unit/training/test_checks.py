@@ -16,8 +16,9 @@ from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.training import checks, contract, gates
 from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.contract import Finding, RawFacts
+from mlops_assets.training.data_spec import Column, Contract
 from mlops_assets.training.records import Measured
-from mlops_assets.training.spec import Column, Contract, Product
+from mlops_assets.training.spec import Product
 
 ASSET = dg.AssetKey(["product", "stage"])
 NAMES = ["price", "area", "town", "rows", "nulls"]

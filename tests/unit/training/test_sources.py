@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from mlops_assets.storage.files import StorageError
 from mlops_assets.training import raw_file, sources
+from mlops_assets.training.data_spec import Source
 from mlops_assets.training.raw_file import RawFile, SourceError
 from mlops_assets.training.sources import fetch, fetch_sample, redacted
-from mlops_assets.training.spec import Source
 
 ROWS = b"location,price\n" + b"Hebbal,60\n" * 5_000
 

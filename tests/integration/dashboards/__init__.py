@@ -1,0 +1,1 @@
+"""The Grafana dashboards on real data."""
