@@ -22,6 +22,7 @@ from mlops_assets.training.spec import Product
 from mlops_assets.training.tracking import Tracking
 from tests.integration.gateway_rig import Rig, running_rig
 from tests.integration.object_store import running_object_store
+from tests.integration.platform_tables import PlatformTables, made_tables
 from tests.integration.shipped_log import shipper_on
 
 SHOP = Path(__file__).parents[1] / "shop" / "defs"
@@ -87,6 +88,20 @@ def materialize(resources: dict[str, Any]) -> Materialize:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def platform_tables(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformTables]:
+    """Dagster's tables and our own in a database that is theirs alone."""
+    with made_tables(postgres_url, tmp_path_factory.mktemp("dagster")) as tables:
+        yield tables
+
+
+@pytest.fixture
+def empty_tables(platform_tables: PlatformTables) -> PlatformTables:
+    """The same without a row."""
+    platform_tables.empty()
+    return platform_tables
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import yaml
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 
 from mlops_assets.installation import monitoring, monitoring_files
 from mlops_assets.installation.programs import monitoring_programs
@@ -36,6 +36,7 @@ from tests.integration.dashboards.stand_ins import Webserver, candidate, listeni
 from tests.integration.exporter.made_rows import Rows, dagster_instance, in_schema
 from tests.integration.gateway_rig import ENVOY, PLAIN
 from tests.integration.looked_rollout import POLICY, evidence
+from tests.integration.platform_tables import own_database
 from tests.integration.service_process import Service, eventually, serving
 from tests.integration.shipped_log import shipper_on
 from tests.integration.trace.world import KEY, publish
@@ -85,21 +86,15 @@ class World:
         return list(answer.json()["data"])
 
 
-def own_database(url: str, name: str) -> str:
-    """An empty database beside the server's own, with an empty schema of MLflow's; its URL."""
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    made = make_url(url).set(database=name).render_as_string(hide_password=False)
-    engine = create_engine(made)
+def with_mlflow(url: str) -> str:
+    """The URL of the same database, with an empty schema of MLflow's, and one for Dagster's tables."""
+    engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA mlflow; CREATE SCHEMA dagster"))
         for table in MLFLOW:
             connection.execute(text(f"CREATE TABLE mlflow.{table} ()"))
     engine.dispose()
-    return made
+    return url
 
 
 def answers(url: str) -> bool:
@@ -200,7 +195,7 @@ def running_world(postgres_url: str) -> Iterator[World]:
     """All of it, from the first row to the last traffic."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boards-")))
-        url = own_database(postgres_url, "dashboards")
+        url = with_mlflow(own_database(postgres_url, "dashboards"))
         settings = Settings(
             home=home, port_offset=free_offset(home), database_url=url, cpu_hour_price=1.0, gb_hour_price=1.0
         )

@@ -4,52 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import dagster as dg
 import pytest
-from sqlalchemy import text
+from dagster import DagsterInstance
 
 from mlops_assets.observability.exporter.collectors.source import Source
 from mlops_assets.storage.database import Database
-from tests.integration.exporter.made_rows import Rows, dagster_instance, in_schema
-
-KEPT = ("alembic_version", "secondary_indexes", "instance_info")
-TABLES = """
-SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-WHERE schemaname IN ('mlops', 'dagster') AND tablename <> ALL(:kept)
-"""
-
-
-@pytest.fixture(scope="session")
-def dagster_made(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance in that server, with its tables in their schema, and our own tables beside it."""
-    database = Database.connect(postgres_url)
-    with database.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA IF EXISTS mlops CASCADE"))
-        connection.execute(text("DROP SCHEMA IF EXISTS dagster CASCADE"))
-        connection.execute(text("CREATE SCHEMA dagster"))
-    database.migrate()
-    database.dispose()
-    with dagster_instance(in_schema(postgres_url, "dagster"), tmp_path_factory.mktemp("dagster")) as instance:
-        yield instance
+from tests.integration.exporter.made_rows import Rows
+from tests.integration.platform_tables import PlatformTables
 
 
 @pytest.fixture
-def database(dagster_made: dg.DagsterInstance, postgres_url: str) -> Iterator[Database]:
-    """All tables without a row; far quicker than making them anew."""
-    found = Database.connect(postgres_url)
-    with found.engine.begin() as connection:
-        # The ledger refuses to forget, and tables refer to each other.
-        connection.execute(text("SET LOCAL session_replication_role = replica; SET LOCAL synchronous_commit = off"))
-        for table in connection.execute(text(TABLES), {"kept": list(KEPT)}).scalars().all():
-            connection.execute(text(f"DELETE FROM {table}"))
-    yield found
-    found.dispose()
+def database(empty_tables: PlatformTables) -> Database:
+    return empty_tables.database
 
 
 @pytest.fixture
-def instance(dagster_made: dg.DagsterInstance, database: Database) -> dg.DagsterInstance:
-    """That instance, with nothing in it."""
-    return dagster_made
+def instance(empty_tables: PlatformTables) -> DagsterInstance:
+    return empty_tables.instance
 
 
 @pytest.fixture
@@ -59,8 +30,8 @@ def rows(database: Database) -> Rows:
 
 
 @pytest.fixture
-def source(postgres_url: str, database: Database) -> Iterator[Source]:
+def source(empty_tables: PlatformTables) -> Iterator[Source]:
     """The database as collectors ask it."""
-    found = Source(postgres_url)
+    found = Source(empty_tables.url)
     yield found
     found.close()

@@ -16,6 +16,7 @@ from mlops_assets.observability.exporter.rising import Rising
 from mlops_assets.settings import Settings
 from tests.integration.exporter.exporting import OPENMETRICS, Exporter, exporting, read
 from tests.integration.exporter.made_rows import DECLARED, Rows
+from tests.integration.platform_tables import PlatformTables
 from tests.servers import free_port, wait_until
 
 FINISHED = ("mlops_runs_finished_total", "house_prices_train", "SUCCESS")
@@ -24,7 +25,7 @@ ALONE = "locations"
 
 
 def test_an_exporter_tells_of_everything_in_what_prometheus_takes(
-    postgres_url: str, rows: Rows, tmp_path: Path
+    empty_tables: PlatformTables, rows: Rows, tmp_path: Path
 ) -> None:
     rows.run("house_prices_train")
     rows.run("__ASSET_JOB", "FAILURE", tags=DECLARED)
@@ -33,13 +34,13 @@ def test_an_exporter_tells_of_everything_in_what_prometheus_takes(
     rows.instigator("house_prices_retrain_on_drift", "SENSOR")
     rows.tick("house_prices_retrain_on_drift", "SENSOR")
     home = tmp_path / "home"
-    with exporting(postgres_url, home) as exporter:
+    with exporting(empty_tables.url, home) as exporter:
         names = {collector.name for collector in all_collectors(Settings(home=home), Rising())}
         samples = exporter.samples()
         assert {name for name in names if samples["mlops_collector_success", name] == 1} == names - {ALONE}
         _both_formats_say_the_same(exporter)
         assert psutil.Process(exporter.pid).memory_info().rss < 120 * 2**20
-        folder = postgres_url.partition("host=")[2]
+        folder = empty_tables.url.partition("host=")[2]
         assert folder not in exporter.get().text + exporter.log()
         assert "Traceback" not in exporter.log()
 
@@ -58,7 +59,7 @@ def _both_formats_say_the_same(exporter: Exporter) -> None:
 
 
 def test_restarts_during_scrapes_give_whole_answers_and_no_falling_counter(
-    postgres_url: str, rows: Rows, tmp_path: Path
+    empty_tables: PlatformTables, rows: Rows, tmp_path: Path
 ) -> None:
     for _ in range(3):
         rows.run("house_prices_train")
@@ -76,7 +77,7 @@ def test_restarts_during_scrapes_give_whole_answers_and_no_falling_counter(
     scraping.start()
     try:
         for _ in range(2):
-            with exporting(postgres_url, tmp_path / "home", port=port) as exporter:
+            with exporting(empty_tables.url, tmp_path / "home", port=port) as exporter:
                 wait_until(lambda: FINISHED in exporter.samples(), 40)
             # Some rows are gone when the next one starts.
             rows.execute("DELETE FROM dagster.runs WHERE id = (SELECT min(id) FROM dagster.runs)")

@@ -15,6 +15,7 @@ from mlops_assets.observability.exporter.collectors import source
 from mlops_assets.storage.database import Database
 from tests.integration.exporter.exporting import Exporter, quick
 from tests.integration.exporter.made_rows import Rows
+from tests.integration.platform_tables import PlatformTables
 from tests.servers import running_postgres, wait_until
 
 # Those that need nothing but the server and our own tables.
@@ -86,7 +87,7 @@ def test_a_database_that_is_frozen_holds_no_scrape_up(exporter: Exporter, folder
 
 
 def test_a_locked_table_fails_one_collector_and_nothing_else(
-    postgres_url: str,
+    empty_tables: PlatformTables,
     database: Database,
     rows: Rows,
     tmp_path: Path,
@@ -95,7 +96,7 @@ def test_a_locked_table_fails_one_collector_and_nothing_else(
 ) -> None:
     monkeypatch.setitem(source.OPTIONS, "lock_timeout", "100")
     rows.heartbeat("SENSOR", ago=3)
-    with quick(postgres_url, tmp_path / "home", caplog) as exporter:
+    with quick(empty_tables.url, tmp_path / "home", caplog) as exporter:
         wait_until(lambda: exporter.success("daemons") == 1, 40)
         with database.engine.connect() as locking, locking.begin():
             locking.execute(text("LOCK TABLE dagster.daemon_heartbeats IN ACCESS EXCLUSIVE MODE"))
@@ -107,7 +108,11 @@ def test_a_locked_table_fails_one_collector_and_nothing_else(
 
 
 def test_a_statement_that_takes_too_long_is_given_up(
-    postgres_url: str, rows: Rows, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    empty_tables: PlatformTables,
+    rows: Rows,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(source.OPTIONS, "statement_timeout", "200")
     rows.execute("""
@@ -117,7 +122,7 @@ def test_a_statement_that_takes_too_long_is_given_up(
         ALTER TABLE mlops.notice RENAME TO kept;
         CREATE VIEW mlops.notice AS SELECT kept.* FROM mlops.kept WHERE pg_sleep(30) IS NOT NULL""")
     try:
-        with quick(postgres_url, tmp_path / "home", caplog) as exporter:
+        with quick(empty_tables.url, tmp_path / "home", caplog) as exporter:
             wait_until(lambda: exporter.success("notices") == 0, 40)
             wait_until(lambda: exporter.success("database") == 1, 40)
         assert "notices can't be looked at (OperationalError)" in exporter.log()

@@ -18,6 +18,7 @@ from mlops_assets.observability.exporter.collectors import daemons, locations, s
 from mlops_assets.observability.exporter.collectors.source import Source, Webserver, WebserverError
 from mlops_assets.settings import Settings
 from tests.integration.exporter.made_rows import Rows, in_schema, look
+from tests.integration.platform_tables import PlatformTables
 from tests.servers import free_port, process
 
 HOUR = 3600.0
@@ -64,13 +65,13 @@ def code_port(settings: Settings) -> Iterator[int]:
 
 
 @pytest.fixture
-def webserver(postgres_url: str, rows: Rows, settings: Settings, code_port: int) -> Iterator[Webserver]:
+def webserver(empty_tables: PlatformTables, rows: Rows, settings: Settings, code_port: int) -> Iterator[Webserver]:
     """Dagster's webserver with that location and one where nobody listens."""
     home = settings.home
     ports = {"products": code_port, "broken": free_port()}
     entries = [f"  - grpc_server: {{host: 127.0.0.1, port: {p}, location_name: {n}}}\n" for n, p in ports.items()]
     (home / "workspace.yaml").write_text(f"load_from:\n{''.join(entries)}")
-    storage = f'{{postgres: {{postgres_url: "{in_schema(postgres_url, "dagster")}"}}}}'
+    storage = f'{{postgres: {{postgres_url: "{in_schema(empty_tables.url, "dagster")}"}}}}'
     (home / "dagster.yaml").write_text(f"storage: {storage}\ntelemetry: {{enabled: false}}\n")
     port = free_port()
     address = f"http://127.0.0.1:{port}"

@@ -22,6 +22,7 @@ from mlops_assets.storage.health_tables import KeptReport
 from tests.integration.health.installation import Rig
 from tests.integration.notifications.notified import HandClock
 from tests.integration.notifications.notifying import Kept, Notifying
+from tests.integration.platform_tables import PlatformTables
 from tests.servers import child_environment
 
 # Dies after the notice was added, before the transaction ends.
@@ -94,12 +95,12 @@ def test_a_restart_between_report_and_message_tells_it_once(rig: Rig, notifying:
 
 
 def test_a_report_that_is_killed_before_its_end_is_neither_kept_nor_told_and_the_next_tells(
-    rig: Rig, postgres_url: str, tmp_path: Path
+    rig: Rig, empty_tables: PlatformTables, tmp_path: Path
 ) -> None:
     rig.run("waits", "QUEUED", ago=7200)
     rig.beat()
     (tmp_path / "report.json").write_text(judge(rig.look(), rig.policy).model_dump_json())
-    command = [sys.executable, "-c", KILLED, postgres_url, str(tmp_path / "report.json")]
+    command = [sys.executable, "-c", KILLED, empty_tables.url, str(tmp_path / "report.json")]
     environment = child_environment({"PYTHONPATH": str(PROJECT)})
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]

@@ -21,6 +21,7 @@ from mlops_assets.observability.health.look import DAEMONS
 from mlops_assets.observability.health.policy import HealthPolicy
 from mlops_assets.settings import PROJECT
 from tests.integration.health.installation import Rig
+from tests.integration.platform_tables import PlatformTables
 from tests.servers import child_environment
 
 KILLED = """
@@ -207,11 +208,11 @@ def test_dagster_refuses_a_bad_threshold_with_its_name_and_file() -> None:
 
 
 def test_the_daemons_that_count_are_those_of_the_shipped_configuration(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_tables: PlatformTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlops_assets.settings import Settings
 
-    settings = Settings(home=tmp_path, database_url=postgres_url)
+    settings = Settings(home=tmp_path, database_url=empty_tables.url)
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster_home" / "dagster.yaml").read_text())
