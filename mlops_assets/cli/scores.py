@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlops_assets.api.scores.records import products
+from mlops_assets.api.scores import records
 from mlops_assets.api.scores.views import rate
 from mlops_assets.batch import store
 from mlops_assets.batch.months import day_of, of_day
@@ -51,10 +51,12 @@ def scores_show(
 
 def show_months(database: Database, console: Console, product: str | None, mode: Mode, api_url: str) -> None:
     """Print every month with records, newest first. Raises typer.BadParameter for a product without scored months."""
-    known = products(database)
-    if product is None and not known:
+    if product is not None:
+        _require_scored(database, product)
+    known = [product] if product is not None else records.products(database)
+    if not known:
         console.print("no month has been scored yet")
-    for name in known if product is None else [_known(product, known)]:
+    for name in known:
         every = store.overview(database, name, mode)
         months = [month for month in every if month.records]
         without = f", {len(every) - len(months)} more without records" if len(every) > len(months) else ""
@@ -70,7 +72,7 @@ def show_month(database: Database, console: Console, product: str, month: str, m
         day = day_of(month)
     except ValueError:
         raise typer.BadParameter(f"{month!r} is no month such as 2023-07", param_hint="MONTH") from None
-    _known(product, products(database))
+    _require_scored(database, product)
     found = store.one(database, product, day, mode)
     if found is None:
         raise typer.BadParameter(f"{product} has no scored month {month} in {mode}", param_hint="MONTH")
@@ -81,13 +83,11 @@ def show_month(database: Database, console: Console, product: str, month: str, m
         console.print(_records(lowest))
 
 
-def _known(product: str, known: list[str]) -> str:
-    if product not in known:
-        raise typer.BadParameter(
-            f"no scored months of {product!r}; there are those of: {', '.join(known) or 'nobody'}",
-            param_hint="PRODUCT",
-        )
-    return product
+def _require_scored(database: Database, product: str) -> None:
+    try:
+        records.require_scored(database, product)
+    except records.UnscoredError as unscored:
+        raise typer.BadParameter(str(unscored), param_hint="PRODUCT") from None
 
 
 def _table(*names: str) -> Table:

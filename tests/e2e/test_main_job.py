@@ -119,7 +119,7 @@ def test_the_contract_of_the_service(running: Installation) -> None:
 
 def test_what_the_documents_show_works(running: Installation, tmp_path: Path) -> None:
     desk = Desk(running, tmp_path)
-    desk.ask()
+    desk.prepare()
     failed = []
     for command in shown():
         done = desk.type(command)

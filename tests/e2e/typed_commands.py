@@ -16,6 +16,8 @@ from tests.e2e.installation import MLOPS, Installation
 from tests.servers import wait_until
 
 COMMAND_SECONDS = 120
+# A sensor asks for the months once there is a release, and their run waits for its turn.
+SCORE_SECONDS = 300
 # What other tests run: they take a minute or more, or start and stop everything.
 ELSEWHERE = ("bash deploy/", ".venv/bin/mlops traffic")
 # What the documents show because it is refused; curl ends with 22 for that.
@@ -38,11 +40,15 @@ class Desk:
         self._run = ""
         self._prediction = ""
 
-    def ask(self) -> None:
-        """Have an answer in the log, for the commands that tell of one."""
+    def prepare(self) -> None:
+        """Have an answer in the log and a scored month, for the commands that tell of them."""
         url = f"{self._made.settings.gateway_url}/api/predict_home_price"
         self._prediction = httpx.post(url, json=ESTIMATE, timeout=20).json()["prediction_id"]
-        wait_until(lambda: self._made.run("trace", self._prediction).returncode == 0, 30)
+        for told, seconds in (
+            (("trace", self._prediction), 60),
+            (("scores", "status", "traffic_anomalies"), SCORE_SECONDS),
+        ):
+            wait_until(lambda told=told: self._made.run(*told).returncode == 0, seconds, lambda: self._made.logs())
 
     def type(self, command: Command) -> subprocess.CompletedProcess[str]:
         """Run a command as it stands, with this installation's ports and ids."""

@@ -292,6 +292,8 @@ def test_the_console_shows_a_months_lowest_scores(api: Scored) -> None:
 
 def test_the_console_says_when_nothing_is_scored(database: Database) -> None:
     assert "no month has been scored yet" in printed(show_months, database, None, "production", "http://pages")
+    with pytest.raises(typer.BadParameter, match="no month has been scored yet"):
+        show_months(database, Console(file=io.StringIO()), PRODUCT, "production", "http://pages")
 
 
 @pytest.mark.parametrize(

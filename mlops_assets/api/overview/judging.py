@@ -28,8 +28,8 @@ def worst(states: Iterable[State]) -> State:
     return max(states, key=ORDER.index, default=State.NONE)
 
 
-def data_part(found: Data | None, checks: Sequence[Check], fresh: bool | None) -> Part:
-    """The newest data, its contract, and whether it is as young as its policy asks for."""
+def data_part(found: Data | None, checks: Sequence[Check], late: Sequence[str]) -> Part:
+    """The newest data, its contract, and the product's assets that weren't made when their policies ask for it."""
     if found is None:
         return Part(name="data", state=State.NONE, said="no data yet")
     said = f"V{found.version}, {found.rows:,} rows" + (" of sample data" if found.sample else "")
@@ -37,8 +37,8 @@ def data_part(found: Data | None, checks: Sequence[Check], fresh: bool | None) -
     if broken:
         state = State.BAD if any(check.blocking for check in broken) else State.WARN
         said = f"{said}; the newest content breaks {named([check.name for check in broken])}"
-    elif fresh is False:
-        state, said = State.WARN, f"{said}; older than its policy allows"
+    elif late:
+        state, said = State.WARN, f"{said}; late: {named(late)}"
     else:
         state = State.GOOD
     return Part(name="data", state=state, said=said, at=found.created_at)
@@ -127,7 +127,7 @@ def drift_part(product: str, day: str | None, status: str, drifted: Sequence[str
         return Part(name="drift", state=State.NONE, said="no day has been compared yet", page=page)
     said, state = {
         "ok": ("like the training data", State.GOOD),
-        "drifted": (f"{named(list(drifted))} drifted", State.WARN),
+        "drifted": (f"{named(drifted)} drifted", State.WARN),
         "insufficient": ("too few rows to say anything", State.NONE),
     }.get(status, ("nothing to compare with", State.NONE))
     return Part(name="drift", state=state, said=f"{day}: {said}", at=at, page=page)

@@ -14,6 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from mlops_assets.observability.asset_state import ASSET_STATE, is_fresh
+from mlops_assets.observability.usage.queries import GOING
+
 # Of a product's jobs by name, as its component makes them.
 JOBS = ("train", "score", "rollout", "drift", "log_export", "log_retention", "release_retention")
 HOURS = 24
@@ -50,20 +53,10 @@ SELECT DISTINCT ON (asset_key, check_name) asset_key, check_name AS name, execut
 FROM dagster.asset_check_executions WHERE asset_key = ANY(:keys) AND execution_status <> 'PLANNED'
 ORDER BY asset_key, check_name, id DESC
 """
-_ASSETS = """
-SELECT k.asset_key AS key, k.create_timestamp, made.timestamp::timestamptz AS made_at, made.run_id, fresh.state
-FROM dagster.asset_keys AS k
-LEFT JOIN LATERAL (
-  SELECT e.timestamp, e.run_id FROM dagster.event_logs AS e
-  WHERE e.asset_key = k.asset_key AND e.dagster_event_type = 'ASSET_MATERIALIZATION' ORDER BY e.id DESC LIMIT 1
-) AS made ON true
-LEFT JOIN LATERAL (
-  SELECT e.event::jsonb #>> '{dagster_event,event_specific_data,new_state,__enum__}' AS state
-  FROM dagster.event_logs AS e
-  WHERE e.asset_key = k.asset_key AND e.dagster_event_type = 'FRESHNESS_STATE_CHANGE' ORDER BY e.id DESC LIMIT 1
-) AS fresh ON true
-WHERE starts_with(k.asset_key, :prefix) ORDER BY k.id
-"""
+_ASSETS = f"""
+SELECT k.asset_key AS key, made.timestamp::timestamptz AS made_at, made.run_id, fresh.state
+FROM {ASSET_STATE} WHERE starts_with(k.asset_key, :prefix) ORDER BY k.id
+"""  # noqa: S608 of a constant
 _RUNS = """
 SELECT r.run_id, r.pipeline_name AS job, r.status, r.create_timestamp::timestamptz AS created_at, r.start_time,
   r.end_time
@@ -81,7 +74,6 @@ SELECT count(*) FILTER (WHERE status IN ('QUEUED', 'NOT_STARTED')) AS queued,
   count(*) FILTER (WHERE status NOT IN ('QUEUED', 'NOT_STARTED')) AS running
 FROM dagster.runs WHERE status = ANY(:unended)
 """
-UNENDED = ["QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING"]
 _PIPELINES = """
 SELECT count(*) FILTER (WHERE deployed_version IS NULL) AS draft,
   count(*) FILTER (WHERE deployed_version IS NOT NULL AND load_error IS NULL AND active) AS deployed,
@@ -89,7 +81,6 @@ SELECT count(*) FILTER (WHERE deployed_version IS NULL) AS draft,
   count(*) FILTER (WHERE deployed_version IS NOT NULL AND load_error IS NOT NULL) AS broken
 FROM mlops.pipeline WHERE deleted_at IS NULL
 """
-_DAGSTER = "SELECT to_regclass('dagster.asset_check_executions') IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -170,9 +161,7 @@ def answers(on: Connection, product: str, latency_ms: float, now: datetime) -> A
 
 
 def checks(on: Connection, product: str, assets: Collection[str]) -> list[Check]:
-    """The newest result of each check of some of a product's assets; none before Dagster's first start."""
-    if not on.scalar(text(_DAGSTER)):
-        return []
+    """The newest result of each check of some of a product's assets."""
     keys = [json.dumps([product, asset]) for asset in assets]
     return [
         Check(
@@ -188,19 +177,15 @@ def checks(on: Connection, product: str, assets: Collection[str]) -> list[Check]
 
 def assets(on: Connection, product: str) -> list[Asset]:
     """A product's assets, in the order in which Dagster first heard of them."""
-    if not on.scalar(text(_DAGSTER)):
-        return []
     prefix = json.dumps([product])[:-1] + ","
     return [
-        Asset(json.loads(row.key)[-1], row.made_at, row.run_id, None if row.state is None else row.state != "FAIL")
+        Asset(json.loads(row.key)[-1], row.made_at, row.run_id, is_fresh(row.state))
         for row in on.execute(text(_ASSETS), {"prefix": prefix})
     ]
 
 
 def runs(on: Connection, product: str, jobs: Sequence[str] = JOBS, most: int = MOST_RUNS) -> list[Run]:
     """The newest runs of a product's jobs, newest first."""
-    if not on.scalar(text(_DAGSTER)):
-        return []
     names = [f"{product}_{job}" for job in jobs]
     return [_run(row, product) for row in on.execute(text(_RUNS), {"jobs": names, "most": most})]
 
@@ -212,14 +197,12 @@ def _run(row: Row[Any], product: str) -> Run:
 
 
 def run_counts(on: Connection, now: datetime) -> dict[str, int]:
-    """How the runs of the last day ended, and how many haven't; zeros before Dagster's first start."""
-    if not on.scalar(text(_DAGSTER)):
-        return dict.fromkeys(("succeeded", "failed", "canceled", "running", "queued"), 0)
+    """How the runs of the last day ended, and how many haven't."""
     since = now - timedelta(hours=HOURS)
     # Dagster writes the times of updates without a zone, in UTC; a run's row may change again after its end.
     margin = (since - timedelta(hours=1)).astimezone(UTC).replace(tzinfo=None)
     ended = on.execute(text(_ENDED), {"margin": margin, "since": since.timestamp()}).one()
-    still = on.execute(text(_OPEN), {"unended": UNENDED}).one()
+    still = on.execute(text(_OPEN), {"unended": list(GOING)}).one()
     return {**ended._mapping, **still._mapping}
 
 

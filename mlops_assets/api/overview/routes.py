@@ -123,9 +123,9 @@ class Glance:
         name, serving = product.name, product.serving
         checks = reads.checks(on, name, (DATA, MODEL))
         of_data = [check for check in checks if check.asset == DATA]
-        fresh = next((asset.fresh for asset in reads.assets(on, name) if asset.key == DATA), None)
+        late = [asset.key for asset in reads.assets(on, name) if asset.fresh is False]
         parts = [
-            data_part(reads.data(on, name), of_data, fresh),
+            data_part(reads.data(on, name), of_data, late),
             training_part(reads.runs(on, name, ("train",), 1), [check for check in checks if check.asset == MODEL]),
         ]
         if serving is not None:

@@ -13,6 +13,10 @@ from mlops_assets.batch.store import PRODUCTION
 from mlops_assets.storage.database import Database, ScoredMonth
 
 
+class UnscoredError(LookupError):
+    """A product has no scored months; the message says which products have."""
+
+
 def newest(database: Database) -> list[tuple[ScoredMonth, int]]:
     """Each product's newest month and how many months of that mode there are: production's if it scored any."""
     table = ScoredMonth
@@ -30,3 +34,12 @@ def products(database: Database) -> list[str]:
     """Every product that has scored months, by name."""
     with database.session() as session:
         return list(session.scalars(select(ScoredMonth.product).distinct().order_by(ScoredMonth.product)))
+
+
+def require_scored(database: Database, product: str) -> None:
+    """Return if the product has scored months. Raises UnscoredError."""
+    known = products(database)
+    if not known:
+        raise UnscoredError("no month has been scored yet; the months are once a release serves")
+    if product not in known:
+        raise UnscoredError(f"no scored months of {product!r}; there are those of: {', '.join(known)}")

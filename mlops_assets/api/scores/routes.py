@@ -61,9 +61,10 @@ def score_routes(database: Database, dagster_url: str) -> APIRouter:
 
 def require_scored(database: Database, product: str) -> None:
     """Return if the product has scored months. HTTPException 404, which says which products have, if not."""
-    known = records.products(database)
-    if product not in known:
-        raise HTTPException(404, f"no scored months of {product!r}; there are those of: {', '.join(known) or 'nobody'}")
+    try:
+        records.require_scored(database, product)
+    except records.UnscoredError as unscored:
+        raise HTTPException(404, str(unscored)) from None
 
 
 def scored_month(database: Database, product: str, month: str, mode: Mode) -> ScoredMonth:

@@ -5,6 +5,7 @@ Add here what rules in two files need. Keep out the rules.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from mlops_assets.notifications.notice import Severity
@@ -32,7 +33,7 @@ def span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
 
 
-def named(names: list[str]) -> str:
+def named(names: Sequence[str]) -> str:
     """At most five of the names, and how many more there are."""
     left = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {left} more" if left > 0 else "")

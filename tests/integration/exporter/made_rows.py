@@ -6,6 +6,7 @@ Keep out what is tested.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from dagster._core.events import DagsterEvent, DagsterEventType
 from sqlalchemy import text
 
 from mlops_assets.observability.exporter.collector import Collector
@@ -156,3 +159,12 @@ def dagster_instance(url: str, home: Path) -> Iterator[dg.DagsterInstance]:
     (home / "dagster.yaml").write_text(f"storage: {storage}\ntelemetry: {{enabled: false}}\n")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
+
+
+def judge_freshness(instance: dg.DagsterInstance, key: dg.AssetKey, state: FreshnessState) -> None:
+    """What Dagster's freshness daemon says of an asset."""
+    change = FreshnessStateChange(
+        key=key, new_state=state, previous_state=FreshnessState.UNKNOWN, state_change_timestamp=time.time()
+    )
+    kind = DagsterEventType.FRESHNESS_STATE_CHANGE
+    instance.report_dagster_event(DagsterEvent(kind.value, job_name="", event_specific_data=change), run_id="")

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
-from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.definitions.freshness import FreshnessState
 
 from mlops_assets.observability.exporter.collectors.assets import collector
 from mlops_assets.observability.exporter.collectors.source import Source
-from tests.integration.exporter.made_rows import Found, Rows, look
+from tests.integration.exporter.made_rows import Found, Rows, judge_freshness, look
 
 GATES = ("mae_gate", "bias_gate")
 
@@ -97,18 +96,7 @@ def test_freshness_is_what_dagster_says(instance: dg.DagsterInstance, looks: Cal
     materialize(instance)
     key = dg.AssetKey(["homes", "metrics"])
     for state, stale in ((FreshnessState.PASS, 0), (FreshnessState.FAIL, 1), (FreshnessState.WARN, 0)):
-        change = FreshnessStateChange(
-            key=key,
-            new_state=state,
-            previous_state=FreshnessState.UNKNOWN,
-            state_change_timestamp=time.time(),
-        )
-        event = DagsterEvent(
-            event_type_value=DagsterEventType.FRESHNESS_STATE_CHANGE.value,
-            job_name="",
-            event_specific_data=change,
-        )
-        instance.report_dagster_event(event, run_id="")
+        judge_freshness(instance, key, state)
         assert looks().all("mlops_asset_stale") == {("homes/metrics",): stale}
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from dagster import AssetKey
+from dagster._core.definitions.freshness import FreshnessState
 
 from tests.integration.answers import answered, problem
+from tests.integration.exporter.made_rows import judge_freshness
 from tests.integration.overview.seen_platform import ACCIDENTS, HOUSES, Seen, fill
 
 
@@ -113,6 +116,21 @@ def test_a_product_with_its_assets_checks_and_runs(seen: Seen) -> None:
     assert run["url"].endswith(f"/runs/{run['run_id']}")
 
 
+def test_an_asset_that_was_not_made_in_time_is_told_of(seen: Seen) -> None:
+    seen.data(HOUSES)
+    seen.train(HOUSES)
+    for state, (judged, said) in {
+        FreshnessState.FAIL: ("warn", "late: metrics"),
+        FreshnessState.PASS: ("good", "13,320 rows"),
+    }.items():
+        judge_freshness(seen.instance, AssetKey([HOUSES, "metrics"]), state)
+        with seen.client() as client:
+            assert parts(client)["data"][0] == judged
+            assert parts(client)["data"][1].endswith(said)
+            assets = answered(client.get(f"/products/{HOUSES}"))["assets"]
+        assert {asset["key"]: asset["fresh"] for asset in assets} == {"dataset": None, "metrics": judged == "good"}
+
+
 @pytest.mark.parametrize("name", ["loans", "house_prices'; DROP SCHEMA mlops; --", "%", "..", "Ünï"])
 def test_a_product_that_is_not_declared_is_not_found(seen: Seen, name: str) -> None:
     with seen.client() as client:
@@ -124,15 +142,3 @@ def test_nobody_without_a_token_sees_anything(seen: Seen) -> None:
     with seen.client() as client:
         for path in ("/overview", "/products", f"/products/{HOUSES}"):
             problem(client.get(path, headers={"Authorization": "Bearer wrong"}), 401)
-
-
-def test_before_dagsters_first_start_there_is_an_overview_all_the_same(seen: Seen) -> None:
-    seen.data(HOUSES)
-    seen.execute("ALTER SCHEMA dagster RENAME TO away")
-    try:
-        with seen.client() as client:
-            assert parts(client)["data"][0] == "good"
-            assert answered(client.get(f"/products/{HOUSES}"))["assets"] == []
-            assert answered(client.get("/overview"))["runs"]["succeeded"] == 0
-    finally:
-        seen.execute("ALTER SCHEMA away RENAME TO dagster")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from mlops_assets.observability.asset_state import ASSET_STATE, is_fresh
 from mlops_assets.observability.exporter.collector import Collector, of_group
 from mlops_assets.observability.exporter.collectors.source import Source, rows
 from mlops_assets.observability.exporter.families import Sheet
@@ -15,24 +16,11 @@ from mlops_assets.pipelines.naming import PREFIX
 
 EVERY_SECONDS = 15.0
 STEP = 5_000
-FRESH_STATES = {"PASS": 0, "WARN": 0, "FAIL": 1}
 
-# The table's own column of the newest time is of whatever was last said of an asset, also that it is planned.
-_ASSETS = """
+_ASSETS = f"""
 SELECT k.asset_key AS key, extract(epoch FROM made.timestamp::timestamptz)::float8 AS made, fresh.state
-FROM dagster.asset_keys AS k
-LEFT JOIN LATERAL (
-  SELECT e.timestamp FROM dagster.event_logs AS e
-  WHERE e.asset_key = k.asset_key AND e.dagster_event_type = 'ASSET_MATERIALIZATION' ORDER BY e.id DESC LIMIT 1
-) AS made ON true
-LEFT JOIN LATERAL (
-  SELECT e.event::jsonb #>> '{dagster_event,event_specific_data,new_state,__enum__}' AS state
-  FROM dagster.event_logs AS e
-  WHERE e.asset_key = k.asset_key AND e.dagster_event_type = 'FRESHNESS_STATE_CHANGE' ORDER BY e.id DESC LIMIT 1
-) AS fresh ON true
-WHERE k.asset_key NOT LIKE :pipelines
-ORDER BY made DESC NULLS LAST
-"""
+FROM {ASSET_STATE} WHERE k.asset_key NOT LIKE :pipelines ORDER BY made DESC NULLS LAST
+"""  # noqa: S608 of a constant
 _CHECKS = """
 SELECT id, asset_key AS key, check_name AS name, execution_status AS status,
   evaluation_event::jsonb #>> '{dagster_event,event_specific_data,severity,__enum__}' AS severity
@@ -75,7 +63,8 @@ class LookAtAssets:
         for row in self._source.rows(_ASSETS, {"pipelines": f'["{PREFIX}"%'}):
             asset = asset_name(row.key)
             sheet.put("mlops_asset_last_materialization_timestamp_seconds", row.made, asset=asset)
-            sheet.put("mlops_asset_stale", FRESH_STATES.get(str(row.state).rpartition(".")[2]), asset=asset)
+            fresh = is_fresh(row.state)
+            sheet.put("mlops_asset_stale", None if fresh is None else not fresh, asset=asset)
         while self._read_checks() >= STEP:
             pass
         for (key, name), result in sorted(self._results.items(), key=lambda item: -item[1].id):

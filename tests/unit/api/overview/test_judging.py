@@ -29,19 +29,19 @@ def test_the_worst_part_tells_how_the_whole_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("checks", "fresh", "state", "words"),
+    ("checks", "late", "state", "words"),
     [
-        ([check("a", passed=True)], True, State.GOOD, "V3, 1,000 rows"),
-        ([], None, State.GOOD, "V3, 1,000 rows"),
-        ([], False, State.WARN, "older than its policy allows"),
-        ([check("a", passed=False, blocking=False)], True, State.WARN, "breaks a"),
-        ([check("a", passed=False), check("b", passed=False, blocking=False)], True, State.BAD, "breaks a, b"),
+        ([check("a", passed=True)], [], State.GOOD, "V3, 1,000 rows"),
+        ([], [], State.GOOD, "V3, 1,000 rows"),
+        ([], ["prediction_log"], State.WARN, "late: prediction_log"),
+        ([check("a", passed=False, blocking=False)], ["prediction_log"], State.WARN, "breaks a"),
+        ([check("a", passed=False), check("b", passed=False, blocking=False)], [], State.BAD, "breaks a, b"),
     ],
 )
 def test_data_are_judged_by_their_checks_before_their_age(
-    checks: list[Check], fresh: bool | None, state: State, words: str
+    checks: list[Check], late: list[str], state: State, words: str
 ) -> None:
-    part = data_part(DATA, checks, fresh)
+    part = data_part(DATA, checks, late)
     assert part.state is state
     assert part.said.endswith(words)
 
