@@ -8,16 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
-
-from tests.servers import wait_until
 
 ARGUMENTS = [
     "--headless",
@@ -97,20 +92,3 @@ def open_tab(browser: Browser, url: str, size: ViewportSize = DESKTOP, **options
 
 def _origin(url: str) -> str:
     return "/".join(url.split("/")[:3])
-
-
-@contextlib.contextmanager
-def served(app: Any, port: int = 0) -> Iterator[str]:
-    """The base URL of an ASGI application that uvicorn runs in a thread, on a port of its own if none is given."""
-    listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        wait_until(lambda: server.started, 20)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()

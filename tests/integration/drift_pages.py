@@ -18,7 +18,7 @@ from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database, DatasetVersion
 from mlops_assets.storage.files import Storage
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.made_verdicts import PRODUCT, keep, month, number, verdict
 
 CALM, NEW = "loans", "rents"

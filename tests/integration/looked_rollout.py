@@ -16,7 +16,7 @@ from mlops_assets.rollout.ledger import Ledger, State
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database, DatasetVersion
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 
 PRODUCT = "house_prices"
 EMPTY = "loans"

@@ -32,7 +32,7 @@ from mlops_assets.pipelines.stage_logs import StageLogs
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.unit.pipelines.fabricated_runs import run_tags
 
 TOKEN = "operators-token-of-a-test"

@@ -1,4 +1,4 @@
-"""An ASGI application that uvicorn serves in a thread, on a port that is known before it starts.
+"""An ASGI application that uvicorn serves in a thread.
 
 Keep out applications.
 """
@@ -17,8 +17,8 @@ from tests.servers import wait_until
 
 
 @contextmanager
-def serving(app: Any, port: int, ws: Literal["auto", "none"] = "auto") -> Iterator[None]:
-    """From listening to ended, with every connection closed."""
+def served(app: Any, port: int = 0, ws: Literal["auto", "none"] = "none") -> Iterator[str]:
+    """Its base URL, from listening to ended with every connection closed; on a free port if none is given."""
     listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, lifespan="off", ws=ws)
     server = uvicorn.Server(config)
@@ -26,7 +26,7 @@ def serving(app: Any, port: int, ws: Literal["auto", "none"] = "auto") -> Iterat
     thread.start()
     try:
         wait_until(lambda: server.started, 20)
-        yield
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)

@@ -26,7 +26,7 @@ from mlops_assets.api.once import Key, do_once
 from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.servers import wait_until
 
 TOKEN = "operators-token-of-a-test"

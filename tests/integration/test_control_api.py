@@ -18,8 +18,8 @@ from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import served
 from tests.integration.looked_rollout import EMPTY, PRODUCT, TOKEN, Looked, looked
+from tests.integration.serving_thread import served
 from tests.servers import child_environment, free_port, wait_until
 
 HERE = f"/api/v1/rollouts/{PRODUCT}"

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from mlops_assets.api.app import create_app
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import PHONE, Tab, open_tab, served
+from tests.integration.browser import PHONE, Tab, open_tab
 from tests.integration.drift_pages import CALM, NEW, PRODUCT, TOKEN, Drifted, drifted
+from tests.integration.serving_thread import served
 from tests.made_verdicts import category, keep, number, verdict
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\">"

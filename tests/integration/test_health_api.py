@@ -18,8 +18,8 @@ from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableErro
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from tests.integration.answers import problem
-from tests.integration.browser import served
 from tests.integration.runs_api import dagster_on
+from tests.integration.serving_thread import served
 from tests.servers import child_environment, free_port, process
 
 

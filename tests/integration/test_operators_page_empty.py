@@ -9,8 +9,9 @@ from playwright.sync_api import Browser, Page, expect
 from mlops_assets.api.app import create_app
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import open_tab, served
+from tests.integration.browser import open_tab
 from tests.integration.looked_rollout import TOKEN, looked
+from tests.integration.serving_thread import served
 
 
 def sign_in(page: Page) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.integration.browser import DESKTOP, PHONE, open_tab, served
+from tests.integration.browser import DESKTOP, PHONE, open_tab
+from tests.integration.serving_thread import served
 from tests.unit.inference.fake_journal import FakeJournal
 from tests.unit.inference.traffic_release import ODD, USUAL, traffic_app, write_traffic_release
 

@@ -13,7 +13,8 @@ from inference.model import Model
 from inference.record import Recorder
 from inference.served import Served, Serving
 from inference.settings import ServingSettings, VocabularyRoute
-from tests.integration.browser import open_tab, running_browser, served
+from tests.integration.browser import open_tab, running_browser
+from tests.integration.serving_thread import served
 from tests.unit.inference.fake_journal import KEY, FakeJournal
 from tests.unit.inference.tiny_release import MODULE, PRODUCT, write_release
 

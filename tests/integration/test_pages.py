@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.integration.browser import PHONE, Tab, open_tab, served
+from tests.integration.browser import PHONE, Tab, open_tab
 from tests.integration.estimate_stand_in import PREDICTION, StandIn
+from tests.integration.serving_thread import served
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\">"
 

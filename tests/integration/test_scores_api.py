@@ -25,8 +25,9 @@ from mlops_assets.cli.scores import show_month, show_months
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from tests.integration.browser import DESKTOP, PHONE, open_tab, running_browser, served
+from tests.integration.browser import DESKTOP, PHONE, open_tab, running_browser
 from tests.integration.drift_pages import REPORT
+from tests.integration.serving_thread import served
 from tests.scored_months import HOUR, PRODUCT, month, put, record
 
 TOKEN = "operators-token-of-a-test"

@@ -6,7 +6,6 @@ Both programs run with the commands and files of an installation, only quicker. 
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 import yaml
 from pydantic import SecretStr
 
@@ -30,6 +28,7 @@ from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import declared_products
 from tests.e2e.installation import free_offset
 from tests.integration.notifications.notified import Webhook, web_url
+from tests.integration.serving_thread import served
 from tests.servers import process, wait_until
 
 SECONDS = 60.0
@@ -133,27 +132,10 @@ def quicker(path: Path) -> None:
 
 
 @contextmanager
-def served_on(app: Any, port: int) -> Iterator[None]:
-    """An application on a port, run by uvicorn in a thread."""
-    listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        wait_until(lambda: server.started, 20)
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-
-
-@contextmanager
 def api(settings: Settings, database: Database) -> Iterator[None]:
     """The control API of the installation at its address."""
     app = create_app(settings, database, token="operators-token-of-a-test", subjects=[])
-    with served_on(app, settings.ports.api_server):
+    with served(app, settings.ports.api_server):
         yield
 
 

@@ -13,8 +13,8 @@ from mlops_assets.installation import monitoring_files
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from tests.integration.alerts.chain import Chain, chain
-from tests.integration.browser import served
 from tests.integration.notifications.notified import Webhook, webhook
+from tests.integration.serving_thread import served
 
 OPERATORS = "operators-token-of-a-test"
 

@@ -18,7 +18,7 @@ from mlops_assets.notifications.notice import Kind
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from tests.integration.alerts.conftest import OPERATORS
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.servers import free_port
 from tests.unit.notifications.test_from_alerts import alert, over
 

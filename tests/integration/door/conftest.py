@@ -20,7 +20,7 @@ from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import declared_products
 from tests.integration.door.door_rig import OPERATORS_TOKEN, Rig, running_door
 from tests.integration.inside.conftest import mlflow, settings, webserver  # noqa: F401
-from tests.integration.serving_thread import serving
+from tests.integration.serving_thread import served
 from tests.servers import process
 
 
@@ -63,7 +63,7 @@ def installed(settings: Settings, webserver: str, mlflow: str, tables: Database)
     app = create_app(settings, tables, token=OPERATORS_TOKEN, subjects=[])
     program = next(program for program in rollout_programs(settings, "x") if program.name == "gateway")
     with (
-        serving(app, settings.ports.api_server, ws="none"),
+        served(app, settings.ports.api_server),
         process(program.command, settings.logs / "gateway.log", lambda: is_open(settings.ports.api)),
     ):
         yield app

@@ -27,7 +27,7 @@ from mlops_assets.rollout import gateway
 from mlops_assets.settings import INNER_TOKEN_FILE, Settings
 from mlops_assets.storage.database import Database
 from tests.integration.gateway_rig import PLAIN, make_rig, running_gateway
-from tests.integration.serving_thread import serving
+from tests.integration.serving_thread import served
 from tests.servers import free_port
 
 OPERATORS_TOKEN = "operators-token-of-a-test"
@@ -169,7 +169,7 @@ def add_test_routes(app: FastAPI) -> None:
 @contextmanager
 def running_api(app: FastAPI, port: int) -> Iterator[None]:
     """The control API as its own process runs it."""
-    with serving(app, port, ws="none"):
+    with served(app, port):
         yield
 
 
@@ -186,7 +186,7 @@ def running_door(database: Database, *, api: bool = True, away: str = "", **sett
         rig = Rig(free_port(), inner.admin, app, database, Behind("dagster"), Behind("mlflow"), free_port())
         for behind in (rig.dagster, rig.mlflow):
             if behind.name != away:
-                stack.enter_context(serving(behind, behind.port))
+                stack.enter_context(served(behind, behind.port, ws="auto"))
         if api:
             stack.enter_context(running_api(app, rig.api_port))
         door = gateway.Door("127.0.0.1", rig.port, rig.api_port, rig.dagster.port, rig.mlflow.port, INNER_TOKEN)

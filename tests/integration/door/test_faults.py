@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.access.roles import Role
 from mlops_assets.storage.database import Database
 from tests.integration.door.door_rig import OPERATORS_TOKEN, Rig, running_api, running_door
-from tests.integration.serving_thread import serving
+from tests.integration.serving_thread import served
 
 PAGE = {"accept": "text/html"}
 BEARER = {"authorization": f"Bearer {OPERATORS_TOKEN}"}
@@ -57,7 +57,7 @@ def test_one_that_is_away_is_said_in_words_and_keeps_the_rest(tables: Database, 
         assert client.get("/test/echo").status_code == 200
         assert told(rig.client().get(f"/{name}/x"), 401)
         behind = rig.dagster if name == "dagster" else rig.mlflow
-        with serving(behind, behind.port):
+        with served(behind, behind.port, ws="auto"):
             assert client.get(f"/{name}/x").status_code == 200
 
 

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 
 from mlops_assets.observability.exporter.collectors import automation, daemons
 from mlops_assets.observability.exporter.collectors.schedules import AGAIN_SECONDS, MOST_ASKED, LookAtSchedules
 from mlops_assets.observability.exporter.collectors.schedules import collector as schedules
 from mlops_assets.observability.exporter.collectors.source import Source, Webserver, WebserverError
+from mlops_assets.storage.database import Database
 from tests.integration.exporter.made_rows import Found, Rows, look
+from tests.integration.platform_tables import PlatformTables
 
 HOUR = 3600.0
 
@@ -160,28 +162,28 @@ def test_the_newest_tick_of_sensors_that_are_on(rows: Rows, looks: Callable[[], 
     assert found == {("house_prices_retrain_on_drift",): pytest.approx(time.time() - 40, abs=20)}
 
 
-def test_times_without_a_zone_are_in_that_of_the_server(rows: Rows, looks: Callable[[], Found]) -> None:
-    with zone(rows, "Asia/Kolkata"):
-        rows.heartbeat("SENSOR", ago=5)
-        # A connection of its own, as those of the pool have the former zone.
-        source = Source(rows.database.engine.url.render_as_string(hide_password=False))
-        found = look(daemons.collector(source, Instance("SENSOR")))
+def test_times_without_a_zone_are_in_that_of_the_server(empty_tables: PlatformTables) -> None:
+    with in_zone(empty_tables, "Asia/Kolkata") as server:
+        # Connections that ask for no zone, as Dagster's own.
+        engine = create_engine(empty_tables.url)
+        Rows(Database(engine)).heartbeat("SENSOR", ago=5)
+        engine.dispose()
+        found = look(daemons.collector(server, Instance("SENSOR")))
     assert found.of("mlops_daemon_heartbeat_age_seconds", daemon="SENSOR") == pytest.approx(5, abs=20)
 
 
 @contextmanager
-def zone(rows: Rows, name: str) -> Iterator[None]:
-    """Connections that are opened now have this time zone, unless they ask for one."""
-    engine = rows.database.engine
-    with engine.connect() as connection:
-        database = connection.scalar(text("SELECT current_database()"))
-    rows.execute(f"ALTER DATABASE {database} SET timezone = '{name}'")
-    rows.execute(f"SET timezone = '{name}'")
-    try:
-        yield
-    finally:
-        rows.execute(f"ALTER DATABASE {database} RESET timezone")
-        engine.dispose()
+def in_zone(tables: PlatformTables, name: str) -> Iterator[Source]:
+    """The database as collectors ask it, with connections in that time zone unless they ask for another."""
+    database = make_url(tables.url).database
+    with tables.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"ALTER DATABASE {database} SET timezone = '{name}'"))
+        source = Source(tables.url)
+        try:
+            yield source
+        finally:
+            source.close()
+            connection.execute(text(f"ALTER DATABASE {database} RESET timezone"))
 
 
 def test_how_late_the_newest_tick_came_and_the_next_one_is(source: Source, rows: Rows) -> None:

@@ -27,8 +27,8 @@ from mlops_assets.observability.health.judge import judge
 from mlops_assets.observability.health.policy import HealthPolicy
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import served
 from tests.integration.pipeline_pages.played_platform import TOKEN
+from tests.integration.serving_thread import served
 from tests.unit.observability.health.healthy import facts, patterns, programs, runs, stage
 
 POLICY = HealthPolicy()

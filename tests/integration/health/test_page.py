@@ -16,9 +16,10 @@ from mlops_assets.api.app import create_app
 from mlops_assets.observability.health import store
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import DESKTOP, PHONE, Tab, open_tab, served
+from tests.integration.browser import DESKTOP, PHONE, Tab, open_tab
 from tests.integration.health.kept_report import MARKUP, degraded, keep, of_day
 from tests.integration.pipeline_pages.played_platform import TOKEN, sign_in
+from tests.integration.serving_thread import served
 from tests.unit.observability.health.healthy import facts, runs
 
 OPTIONS = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}

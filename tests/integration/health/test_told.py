@@ -24,8 +24,8 @@ from mlops_assets.observability.health.policy import HealthPolicy
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.health_tables import KeptReport
-from tests.integration.browser import served
 from tests.integration.health.installation import Rig
+from tests.integration.serving_thread import served
 from tests.servers import free_port
 
 TOKEN = "operators-token-of-a-test"

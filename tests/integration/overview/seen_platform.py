@@ -21,8 +21,8 @@ from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database, DatasetVersion
 from mlops_assets.training.catalogue import declared_products
-from tests.integration.browser import served
 from tests.integration.runs_api import dagster_on
+from tests.integration.serving_thread import served
 from tests.made_verdicts import LAST, keep, number, verdict
 from tests.scored_months import month, put
 

@@ -18,9 +18,10 @@ from playwright.sync_api import Locator, Page, expect
 from mlops_assets.api.app import create_app
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import Tab, served
+from tests.integration.browser import Tab
 from tests.integration.pipeline_pages.played_routes import artifact_routes, run_routes
 from tests.integration.pipeline_pages.played_runs import PlayedRun, PlayedRuns
+from tests.integration.serving_thread import served
 
 TOKEN = "operators-token-of-a-test"
 MARKUP = "<img src=x onerror=\"document.title='owned'\">"

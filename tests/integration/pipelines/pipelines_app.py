@@ -15,7 +15,7 @@ from mlops_assets.api.app import create_app
 from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.unit.pipelines.made_pipelines import pipeline, stage
 
 TOKEN = "operators-token-of-a-test"

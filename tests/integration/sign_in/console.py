@@ -18,7 +18,7 @@ from mlops_assets.api.app import create_app
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.servers import free_port
 
 TOKEN = "operators-token-of-a-test"

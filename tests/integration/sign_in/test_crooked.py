@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from mlops_assets.api import oidc
 from mlops_assets.api.id_token import ProviderError, RefusedError
 from mlops_assets.api.oidc import Provider
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.integration.sign_in.console import CLIENT, SECRET, asked_for
 from tests.integration.sign_in.crooked import Claims, Crooked, new_key
 

@@ -24,8 +24,8 @@ from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from tests.integration.browser import served
 from tests.integration.pipeline_pages.played_platform import TOKEN
+from tests.integration.serving_thread import served
 from tests.integration.trace.world import KEY, publish
 from tests.journal_lines import encoded, feedback, prediction
 from tests.unit.inference.tiny_release import PRODUCT

@@ -19,7 +19,7 @@ from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.cli import app
 from mlops_assets.observability.trace.tracer import BadIdError, TraceError
 from mlops_assets.settings import Settings
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.integration.trace.desk import TRACE, Desk
 from tests.journal_lines import feedback
 from tests.unit.inference.tiny_release import PRODUCT

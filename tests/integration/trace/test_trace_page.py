@@ -17,7 +17,8 @@ from mlops_assets.access.roles import Caller, Kind, Role
 from mlops_assets.api.app import create_app
 from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.settings import Settings
-from tests.integration.browser import PHONE, Tab, open_tab, served
+from tests.integration.browser import PHONE, Tab, open_tab
+from tests.integration.serving_thread import served
 from tests.integration.trace.desk import MARKUP, TRACE, Desk, candidates_answer
 from tests.unit.inference.tiny_release import PRODUCT
 

@@ -20,7 +20,7 @@ from mlops_assets.runs.usage import Used
 from mlops_assets.runs.usage_rows import AttemptRow, UsageRows
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 
 NOW = datetime.now(UTC)
 TOKEN = "operators-token-of-a-test"

@@ -17,7 +17,7 @@ from mlops_assets.cli import app as command_line
 from mlops_assets.runs.usage import Used
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import served
+from tests.integration.serving_thread import served
 from tests.integration.usage.made_attempts import NOW, TOKEN, Attempts, set_status
 
 # Fixed: workers of the tests compare the names of what they collected.
