@@ -59,7 +59,7 @@ case "$tier" in
     # Every tier is run, so that one failure hides no other.
     failed=0
     run_tests unit -n "$(nproc)" "$@" || failed=1
-    run_tests integration "$@" || failed=1
+    run_tests integration -n "$(nproc)" --dist loadfile "$@" || failed=1
     run_tests e2e "$@" || failed=1
     exit $failed
     ;;

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,14 +25,29 @@ from mlops_assets.installation.up import is_ready
 from mlops_assets.settings import PROJECT, Settings
 
 START_SECONDS = 60.0
+# Below those of installations of tests (`free_offset`) and those that the system gives to outgoing connections.
+PORTS = range(10_000, 13_000)
 OPEN_MLFLOW = "import sys; from mlops_assets.installation.run_mlflow import main; main(sys.argv[1:], guard=False)"
 
 
+def _my_ports() -> Iterator[int]:
+    """This worker's share of `PORTS`, again and again, from anywhere on: a run of tests beside it begins elsewhere."""
+    name, count = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = PORTS[int(name.removeprefix("gw")) :: count]
+    first = random.randrange(len(mine))
+    return itertools.cycle([*mine[first:], *mine[:first]])
+
+
+_ports = _my_ports()
+
+
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listened on a moment ago, and that no other worker and no outgoing connection is given."""
+    for port in itertools.islice(_ports, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no free port from {PORTS[0]} to {PORTS[-1]}")
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -28,7 +28,8 @@ def running_object_store(folder: Path) -> Iterator[dict[str, str]]:
         ports += [f"-{name}.port={free_port()}", f"-{name}.port.grpc={free_port()}"]
     command = [
         str(Path(sysconfig.get_path("scripts")) / "weed"), "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1",
-        f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=20", *ports,
+        f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=20", "-s3.port.iceberg=0",
+        "-s3.port.lance=0", *ports,
     ]  # fmt: skip
     options = {"endpoint_url": f"http://127.0.0.1:{port}", "key": key, "secret": secret}
     # It takes long to end by itself, and nobody needs what it holds.

@@ -28,6 +28,7 @@ from typing import Any
 
 from mlops_assets.runs.client import ForkServerClient, ForkServerUnavailableError
 from mlops_assets.runs.process import ProcessIdentity
+from tests.servers import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).with_name("run_definitions.py")
@@ -351,17 +352,9 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str, *, ever
         time.sleep(every)
 
 
-def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-__all__ = ["FINAL", "ForkServerUnavailableError", "Options", "Platform", "free_port", "wait_for"]
+__all__ = ["FINAL", "ForkServerUnavailableError", "Options", "Platform", "wait_for"]

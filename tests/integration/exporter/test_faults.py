@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from mlops_assets.observability.exporter.collectors import source
+from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from tests.integration.exporter.exporting import Exporter, quick
 from tests.integration.exporter.made_rows import Rows
@@ -47,8 +48,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def exporter(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Exporter]:
     """Started while that server is down."""
-    address = f"postgresql+psycopg2://postgres@/postgres?host={folder}/run/postgres"
-    with quick(address, tmp_path / "home", caplog) as found:
+    with quick(Settings(home=folder).database, tmp_path / "home", caplog) as found:
         yield found
 
 
