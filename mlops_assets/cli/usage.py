@@ -22,6 +22,7 @@ from mlops_assets.observability.usage import compared, queries
 from mlops_assets.observability.usage.changes import amount
 from mlops_assets.observability.usage.figures import By
 from mlops_assets.observability.usage.queries import Period, PeriodError
+from mlops_assets.observability.usage.sums import used
 from mlops_assets.pipelines.ids import uuid_of
 from mlops_assets.settings import Settings, load
 from mlops_assets.storage.database import Database
@@ -93,8 +94,8 @@ def _sums(settings: Settings, database: Database, since: str, now: datetime, by:
         raise typer.BadParameter(str(error).removeprefix("since: "), param_hint="--since") from error
     prices = queries.prices_of(settings)
     added: By = by.value
-    found = queries.used(database, period, added, prices, limit=MOST_ROWS)
-    return page_view(period, added, prices, queries.used_in_all(database, period), found, 0)
+    found = used(database, period, added, prices, limit=MOST_ROWS)
+    return page_view(period, added, prices, found, 0)
 
 
 def _of_run(settings: Settings, database: Database, run: str) -> RunUsage:

@@ -80,6 +80,12 @@ class Ledger:
         with self.database.session() as session:
             return published(session, product, version)
 
+    def trained_on(self, product: str, dataset_version: int) -> Release | None:
+        """The newest published release that was trained on a version of the data."""
+        mine = (Release.product == product) & (Release.dataset_version == dataset_version) & Release.uri.is_not(None)
+        with self.database.session() as session:
+            return session.scalar(select(Release).where(mine).order_by(Release.version.desc()).limit(1))
+
     def labels(self, product: str) -> dict[int, list[str]]:
         """Every label a release was given: CO<n> as the n-th candidate, BO<n> as the n-th production."""
         given: dict[int, list[str]] = {}

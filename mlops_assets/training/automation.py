@@ -14,6 +14,8 @@ from mlops_assets.training.spec import Product
 SENSOR_SECONDS = 30
 # Which product a run trains; dagster.yaml limits how many of these are in progress.
 TRAINING_TAG = "mlops/training"
+# Why a run began.
+TRIGGER_TAG, NEW_DATA = "mlops/trigger", "new_data"
 
 
 def train_job(product: Product) -> Any:
@@ -57,12 +59,16 @@ def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:
         location = settings.source_of(product.name) or product.source.location
         if location is None:
             return dg.SkipReason("no source is declared: the product trains on its sample data")
+        busy = dg.SkipReason(f"{job.name} is running; looking again when it has finished")
         if is_running(context.instance, job.name):
-            return dg.SkipReason(f"{job.name} is running; looking again when it has finished")
+            return busy
         seen = watch.look(product, location, context.cursor, database)
         if seen.run_key is None:
             return dg.SensorResult(skip_reason=dg.SkipReason(seen.said), cursor=seen.cursor)
-        request = dg.RunRequest(run_key=seen.run_key, tags={"mlops/trigger": "new_data", "mlops/source": seen.said})
+        # Fetching takes a while, and a run that began meanwhile may have read the same content.
+        if is_running(context.instance, job.name):
+            return busy
+        request = dg.RunRequest(run_key=seen.run_key, tags={TRIGGER_TAG: NEW_DATA, "mlops/source": seen.said})
         return dg.SensorResult(run_requests=[request], cursor=seen.cursor)
 
     return sensor

@@ -10,6 +10,7 @@ import importlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -21,6 +22,7 @@ from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.storage.folders import fetch_folder, publish_folder
 from mlops_assets.training import drift_reference, export, feature_set, measuring
+from mlops_assets.training.automation import NEW_DATA, TRIGGER_TAG
 from mlops_assets.training.records import Measured, Released
 from mlops_assets.training.released import RELEASE_FILE, read_release
 from mlops_assets.training.spec import Product
@@ -49,14 +51,22 @@ def release(
     tracking: Tracking,
     context: dg.AssetExecutionContext,
 ) -> Done:
-    """Publish a gated model under the next release number of its product."""
+    """Publish a gated model under the next release number of its product.
+
+    A run that new data asked for publishes nothing if another run has released a model of the same data meanwhile, as
+    when the first training and the look at the source begin at the same moment.
+    """
     ledger = Ledger(database)
     trained = measured.model
     dataset = trained.features.dataset
+    if context.run.tags.get(TRIGGER_TAG) == NEW_DATA:
+        known = ledger.trained_on(product.name, dataset.version)
+        if known is not None and known.run_id != trained.folder:
+            context.log.info(f"data version V{dataset.version} isn't new any more: release {known.version} has it")
+            return _done(product, known.version, str(known.uri), known.manifest or {}, settings, ledger, tracking)
     # A model has one number, however often its release is tried, by whichever run; a new model has a new one.
     version = ledger.reserve(product.name, trained.folder, dataset.version)
     folder = storage.at(product.name, "releases", str(version))
-    bento_home = settings.home / "bentos"
     with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
         local = Path(temporary) / "release"
         if folder.exists(RELEASE_FILE):
@@ -66,7 +76,7 @@ def release(
             write_files(product, measured, version, context.run.run_id, storage, local)
             publish_folder(local, folder, manifest=RELEASE_FILE)
         manifest = read_release(local, shown=folder.url)
-        bento = build_bento(product, local, bento_home)
+        bento = build_bento(product, local, settings.home / "bentos")
     registered = tracking.register(
         product.name,
         trained.mlflow_model_uri,
@@ -75,19 +85,32 @@ def release(
     )
     manifest |= {"bento": bento, "mlflow_version": registered}
     ledger.publish(product.name, version, folder.url, manifest, ACTOR, measured.production_version)
-    state = Registry(tracking.url, headers=tracking.headers).align(ledger, product.name)
+    Registry(tracking.url, headers=tracking.headers).align(ledger, product.name)
+    return _done(product, version, folder.url, manifest, settings, ledger, tracking)
+
+
+def _done(
+    product: Product,
+    version: int,
+    uri: str,
+    manifest: dict[str, Any],
+    settings: Settings,
+    ledger: Ledger,
+    tracking: Tracking,
+) -> Done:
+    bento, registered = manifest["bento"], manifest["mlflow_version"]
     return Done(
         record=Released(
             product=product.name,
             version=version,
-            uri=folder.url,
+            uri=uri,
             bento=bento,
             mlflow_version=registered,
         ),
-        role=_role(state, version),
+        role=_role(ledger.state(product.name), version),
         labels=ledger.labels(product.name).get(version, []),
         model_page=tracking.model_page(product.name, registered),
-        bento_home=bento_home,
+        bento_home=settings.home / "bentos",
     )
 
 

@@ -2,8 +2,8 @@
 
 `python -m tests.benchmarks.console_pages [--runs N] [--pipelines N] [--stages N] [--times N]`. The rows of
 `exporter_scrape`, the control API as an installation runs it, and of each page everything that it asks for, one after
-the other. Left out are rollouts, pipelines and runs, whose made rows are too thin to be shown: `pipelines` measures
-the latter two. Prints a table and keeps the figures in `results/console_pages.json`.
+the other. Left out are pipelines and runs, whose made rows are too thin to be shown: `pipelines` measures them. Prints
+a table and keeps the figures in `results/console_pages.json`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+from sqlalchemy import text
 
 from mlops_assets.installation import secret_files
+from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import PROJECT, Settings
+from mlops_assets.storage.database import Database
 from tests.benchmarks.exporter_scrape import fill, percentiles
+from tests.integration import looked_rollout
 from tests.servers import free_port, process, running_postgres
 
 RESULT = Path(__file__).parent / "results" / "console_pages.json"
 GOAL_MS = 300.0
-PRODUCT = "house_prices"
+PRODUCT = looked_rollout.PRODUCT
+LOOKS = 500
 
 
 def pages() -> dict[str, tuple[str, ...]]:
@@ -37,6 +42,7 @@ def pages() -> dict[str, tuple[str, ...]]:
     return {
         "overview": ("/overview",),
         "product": (f"/products/{PRODUCT}",),
+        "rollouts": ("/rollouts", f"/rollouts/{PRODUCT}"),
         "drift": ("/drift", f"/drift/{PRODUCT}"),
         "scores": ("/scores",),
         "artifacts": ("/artifacts?limit=50",),
@@ -45,6 +51,22 @@ def pages() -> dict[str, tuple[str, ...]]:
         "resources, 30 days": (f"/usage?by=product&limit=500&since={month}",),
         "slower or bigger": ("/usage/changes",),
     }
+
+
+def roll_out(url: str) -> None:
+    """A rollout that was looked at every hour for three weeks: the made rows don't tell what was seen."""
+    database = Database.connect(url)
+    with database.engine.begin() as connection:
+        # The ledger refuses to be emptied in the usual way.
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for table in ("ledger", "release", "dataset_version"):
+            connection.execute(text(f"DELETE FROM mlops.{table} WHERE product = :name"), {"name": PRODUCT})
+    made = looked_rollout.Looked("", Ledger(database), database)
+    looked_rollout.publish_two(database, made.ledger)
+    looked_rollout.begin(made.ledger)
+    for number in range(LOOKS):
+        made.look(number)
+    database.dispose()
 
 
 @contextmanager
@@ -88,6 +110,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mlops-bench-") as folder, running_postgres(Path(folder)) as url:
         fill(url, Path(folder), asked)
+        roll_out(url)
         with answering(url, Path(folder) / "home") as client:
             figures: dict[str, dict[str, float]] = {}
             for name, paths in pages().items():

@@ -76,15 +76,17 @@ def resources(home: Settings, database: Database, mlflow_url: str) -> dict[str, 
 
 @pytest.fixture
 def materialize(resources: dict[str, Any]) -> Materialize:
-    """Run every stage of a product; `raise_on_error` False gives the failed result back."""
+    """Run every stage of a product; `raise_on_error` False gives the failed result back, `tags` are the run's."""
     instance = dg.DagsterInstance.ephemeral()
 
-    def run(product: Product, source: Path | None, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
+    def run(
+        product: Product, source: Path | None, raise_on_error: bool = True, tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
         located = product
         if source is not None:
             located = product.model_copy(update={"source": product.source.model_copy(update={"location": str(source)})})
         return dg.materialize(
-            product_assets(located), resources=resources, instance=instance, raise_on_error=raise_on_error
+            product_assets(located), resources=resources, instance=instance, raise_on_error=raise_on_error, tags=tags
         )
 
     return run

@@ -64,10 +64,8 @@ class Looked:
         return self.ledger.look(PRODUCT, decision, evidence(number), POLICY, actor="platform", expected_seq=seq)
 
 
-@contextmanager
-def looked(database: Database, home: Path, looks: int = 6, token: str = TOKEN) -> Iterator[Looked]:
-    """Production 1, candidate 2 at 20 % after a step, `looks` looks, served; another product without a release."""
-    ledger = Ledger(database)
+def publish_two(database: Database, ledger: Ledger) -> None:
+    """Production 1 and candidate 2, trained on one version of the data."""
     with database.session() as session, session.begin():
         session.add(
             DatasetVersion(product=PRODUCT, version=1, sha256="0" * 64, rows=1, uri="u", source="s", sample=False)
@@ -76,8 +74,20 @@ def looked(database: Database, home: Path, looks: int = 6, token: str = TOKEN) -
         ledger.reserve(PRODUCT, f"run-{number}", 1)
         manifest = {"metrics": {"mae": 13.0 - number, "r2": 0.8}, "dataset": {"sample": number == 2}}
         ledger.publish(PRODUCT, number, f"/releases/{number}", manifest, actor="training")
+
+
+def begin(ledger: Ledger) -> None:
+    """Give the candidate its first users."""
+    ledger.begin(PRODUCT, POLICY.steps, actor="platform", reason="release 2 is loaded beside production")
+
+
+@contextmanager
+def looked(database: Database, home: Path, looks: int = 6, token: str = TOKEN) -> Iterator[Looked]:
+    """Production 1, candidate 2 at 20 % after a step, `looks` looks, served; another product without a release."""
+    ledger = Ledger(database)
+    publish_two(database, ledger)
     if looks:
-        ledger.begin(PRODUCT, POLICY.steps, actor="platform", reason="release 2 is loaded beside production")
+        begin(ledger)
     subjects = [Subject(PRODUCT, "House prices", POLICY, ("mae",)), Subject(EMPTY, "Loans")]
     app = create_app(Settings(home=home), database, token=token, subjects=subjects, ledger=ledger)
     with served(app) as url:

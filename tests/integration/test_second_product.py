@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import PROJECT
 from mlops_assets.storage.database import Database
+from mlops_assets.training.automation import NEW_DATA, TRIGGER_TAG
 from mlops_assets.training.spec import Candidate, Gate, Product
 from tests.integration.conftest import SHOP, Materialize, write_loans
 
@@ -82,6 +83,20 @@ def test_the_same_content_is_the_same_version_and_the_next_release_a_candidate(
     assert metadata(materialize(loans, tmp_path / "more.csv"), "dataset")["version"] == 2
     state = Ledger(database).state("loans")
     assert (state.production, state.candidate) == (1, 3)
+
+
+def test_a_run_for_new_data_that_another_has_released_meanwhile_releases_nothing(
+    materialize: Materialize, loans: Product, loans_file: Path, tmp_path: Path, database: Database
+) -> None:
+    asked = {TRIGGER_TAG: NEW_DATA}
+    materialize(loans, loans_file)
+    late = materialize(loans, loans_file, tags=asked)
+    assert (metadata(late, "release")["release"], metadata(late, "release")["role"]) == (1, "production")
+    state = Ledger(database).state("loans")
+    assert (state.production, state.candidate, state.seq) == (1, None, 1)
+    write_loans(tmp_path / "more.csv", 1000, seed=2)
+    new = materialize(loans, tmp_path / "more.csv", tags=asked)
+    assert (metadata(new, "release")["release"], metadata(new, "release")["role"]) == (2, "candidate")
 
 
 def test_a_model_worse_than_production_is_measured_beside_it_and_not_released(

@@ -24,6 +24,7 @@ from mlops_assets.observability.usage import compared, queries
 from mlops_assets.observability.usage.compared import Comparison
 from mlops_assets.observability.usage.figures import By
 from mlops_assets.observability.usage.queries import Period, PeriodError
+from mlops_assets.observability.usage.sums import used
 from mlops_assets.pipelines.ids import uuid_of
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -67,8 +68,8 @@ def usage_routes(settings: Settings, database: Database) -> APIRouter:
     ) -> UsagePage:
         """What the attempts that began in a period used, added up; without `since`, of seven days."""
         period = asked_period(since, until)
-        found = queries.used(database, period, by, prices, limit=limit, offset=offset)
-        return page_view(period, by, prices, queries.used_in_all(database, period), found, offset)
+        found = used(database, period, by, prices, limit=limit, offset=offset)
+        return page_view(period, by, prices, found, offset)
 
     @router.get("/usage/changes", responses=answers(422))
     def read_changes(

@@ -20,18 +20,19 @@ from mlops_assets.api.usage.schemas import (
 from mlops_assets.observability.usage.changes import Change
 from mlops_assets.observability.usage.compared import Comparison
 from mlops_assets.observability.usage.figures import GB, HOUR, AttemptUsage, By, Prices
-from mlops_assets.observability.usage.queries import Found, Period
+from mlops_assets.observability.usage.queries import Period
+from mlops_assets.observability.usage.sums import Found
 
 
-def page_view(period: Period, by: By, prices: Prices, every: Mapping[str, Any], found: Found, offset: int) -> UsagePage:
-    """One page of sums; `every` are the sums of all."""
+def page_view(period: Period, by: By, prices: Prices, found: Found, offset: int) -> UsagePage:
+    """One page of sums."""
     end = offset + len(found.items)
     return UsagePage(
         since=period.since,
         until=period.until,
         by=by,
         prices=prices,
-        all=UsageSums(**_sums(every, prices)),
+        all=UsageSums(**_sums(found.every, prices)),
         items=[UsageItem(**_sums(vars(item), prices)) for item in found.items],
         total=found.total,
         next_offset=end if found.items and end < found.total else None,

@@ -14,6 +14,7 @@ from mlops_assets.observability.usage.compared import compare
 from mlops_assets.observability.usage.dagster_retention import usage_definitions
 from mlops_assets.observability.usage.figures import Prices, Usage
 from mlops_assets.observability.usage.queries import Period
+from mlops_assets.observability.usage.sums import used
 from mlops_assets.runs.usage import Used
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -25,9 +26,7 @@ WEEK = Period.of(None, NOW)
 
 def by_product(database: Database, days: int = 7) -> dict[str, Usage]:
     """The sums of some days, by the product's name."""
-    return {
-        item.product: item for item in queries.used(database, Period.of(None, NOW, days=days), "product", PRICES).items
-    }
+    return {item.product: item for item in used(database, Period.of(None, NOW, days=days), "product", PRICES).items}
 
 
 def test_sums_are_the_dearest_first_and_add_up(with_dagster: Database, put: Attempts) -> None:
@@ -36,7 +35,7 @@ def test_sums_are_the_dearest_first_and_add_up(with_dagster: Database, put: Atte
     put("homes", stage="data", outcome="FAILURE")
     put("crashes", used=Used(100.0, 500.0, 1_000_000_000, None, None))
     put("homes", back=timedelta(days=9))
-    found = queries.used(with_dagster, WEEK, "product", PRICES)
+    found = used(with_dagster, WEEK, "product", PRICES)
     assert [item.product for item in found.items] == ["crashes", "homes"]
     homes = found.items[1]
     assert (homes.runs, homes.attempts, homes.failed, homes.lost, homes.running) == (3, 3, 1, 0, 0)
@@ -45,22 +44,43 @@ def test_sums_are_the_dearest_first_and_add_up(with_dagster: Database, put: Atte
     assert homes.byte_seconds == pytest.approx(3e10)
     assert PRICES.cost(homes.cpu_seconds, homes.byte_seconds) == pytest.approx((15 + 2 * 30) / 3600)
     assert found.items[0].read_bytes == 0
-    every = queries.used_in_all(with_dagster, WEEK)
-    assert (every["runs"], every["cpu_seconds"]) == (4, 515.0)
+    assert (found.every["runs"], found.every["attempts"], found.every["cpu_seconds"]) == (4, 4, 515.0)
+
+
+def test_a_run_counts_once_whatever_it_did(with_dagster: Database, put: Attempts) -> None:
+    run = put("homes", stage="data")
+    put("homes", outcome="RETRY", run_id=run)
+    put("homes", run_id=run, attempt=2)
+    put("crashes", run_id=run)
+    found = used(with_dagster, WEEK, "product", PRICES)
+    assert {item.product: (item.runs, item.attempts) for item in found.items} == {"homes": (1, 3), "crashes": (1, 1)}
+    assert (found.every["runs"], found.every["attempts"], found.every["retried"]) == (1, 4, 1)
+    stages = used(with_dagster, WEEK, "stage", PRICES).items
+    assert {(item.product, item.stage): item.runs for item in stages} == {
+        ("homes", "data"): 1,
+        ("homes", "model"): 1,
+        ("crashes", "model"): 1,
+    }
+
+
+def test_a_period_without_attempts_adds_up_to_nothing(with_dagster: Database) -> None:
+    found = used(with_dagster, WEEK, "stage", PRICES)
+    assert (found.items, found.total) == ([], 0)
+    assert (found.every["runs"], found.every["lost"], found.every["cpu_seconds"]) == (0, 0, 0)
 
 
 def test_the_order_follows_the_prices(with_dagster: Database, put: Attempts) -> None:
     put("busy", used=Used(1.0, 900.0, 1_000_000, 0, 0))
     put("large", used=Used(900.0, 1.0, 64_000_000_000, 0, 0))
     for prices, first in ((Prices(1, 0, "EUR"), "busy"), (Prices(0, 1, "EUR"), "large")):
-        assert queries.used(with_dagster, WEEK, "product", prices).items[0].product == first
+        assert used(with_dagster, WEEK, "product", prices).items[0].product == first
 
 
 def test_by_stage_and_by_job(with_dagster: Database, put: Attempts) -> None:
     put(stage="model")
     put(stage="data", job="homes_watch")
-    stages = queries.used(with_dagster, WEEK, "stage", PRICES).items
-    jobs = queries.used(with_dagster, WEEK, "job", PRICES).items
+    stages = used(with_dagster, WEEK, "stage", PRICES).items
+    jobs = used(with_dagster, WEEK, "job", PRICES).items
     assert {(item.stage, item.job) for item in stages} == {("model", None), ("data", None)}
     assert {(item.stage, item.job) for item in jobs} == {(None, "homes_train"), (None, "homes_watch")}
 
@@ -68,7 +88,7 @@ def test_by_stage_and_by_job(with_dagster: Database, put: Attempts) -> None:
 def test_pages_go_on_where_the_one_before_ended(with_dagster: Database, put: Attempts) -> None:
     for number in range(5):
         put(f"p{number}", used=Used(1, 10.0 - number, 0, 0, 0))
-    pages = [queries.used(with_dagster, WEEK, "product", PRICES, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+    pages = [used(with_dagster, WEEK, "product", PRICES, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
     assert [[item.product for item in page.items] for page in pages] == [["p0", "p1"], ["p2", "p3"], ["p4"], []]
     assert {page.total for page in pages} == {5}
 

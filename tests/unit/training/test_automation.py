@@ -83,6 +83,19 @@ def test_a_run_in_progress_is_waited_for(
     assert "house_prices_train is running" in str(said.skip_message)
 
 
+def test_a_run_that_begins_during_the_look_is_waited_for_too(
+    product: Product, instance: dg.DagsterInstance, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = watch.look
+
+    def slow(*asked: Any) -> watch.Seen:
+        create_run_for_test(instance, job_name="house_prices_train", status=DagsterRunStatus.STARTED)
+        return look(*asked)
+
+    monkeypatch.setattr(watch, "look", slow)
+    assert isinstance(tick(product, instance, tmp_path), dg.SkipReason)
+
+
 @pytest.mark.parametrize("status", [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED])
 def test_a_finished_run_holds_nothing_up(
     product: Product, instance: dg.DagsterInstance, file: Path, tmp_path: Path, status: DagsterRunStatus
