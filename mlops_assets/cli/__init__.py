@@ -17,7 +17,20 @@ from rich.markup import escape
 
 from mlops_assets.access.roles import AccessError
 from mlops_assets.api.orchestrator import OrchestratorError
-from mlops_assets.cli import drift, metrics, notify, pipeline, pipeline_access, rollout, scores, token, trace, usage
+from mlops_assets.backup.record import BackupError
+from mlops_assets.cli import (
+    backup,
+    drift,
+    metrics,
+    notify,
+    pipeline,
+    pipeline_access,
+    rollout,
+    scores,
+    token,
+    trace,
+    usage,
+)
 from mlops_assets.cli.options import ProductOption, product_of
 from mlops_assets.client.errors import ClientError
 from mlops_assets.drift.daily import NothingServedError
@@ -37,10 +50,12 @@ from mlops_assets.rehearsal.people import Crowd, Truth
 from mlops_assets.rehearsal.stage import Play, RehearsalError, play
 from mlops_assets.rollout.ledger import LedgerError
 from mlops_assets.settings import SettingsError, load
+from mlops_assets.storage.files import StorageError
 from mlops_assets.training.catalogue import DeclarationError
 
 KNOWN_FAILURES = (
     AccessError,
+    BackupError,
     ChannelError,
     ClientError,
     commands.CommandError,
@@ -57,6 +72,7 @@ KNOWN_FAILURES = (
     PostgresError,
     RehearsalError,
     SettingsError,
+    StorageError,
     SupervisorError,
     TraceError,
 )
@@ -68,6 +84,8 @@ app.add_typer(scores.app, name="scores")
 app.add_typer(notify.app, name="notify")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(token.app, name="token")
+app.command("backup")(backup.save)
+app.command("restore")(backup.put_back)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)
 app.command("usage")(usage.show_usage)

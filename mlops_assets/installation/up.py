@@ -38,6 +38,8 @@ FAILING_SECONDS = 2.5
 # Of what isn't the platform's own: the services. After them come those that watch everything.
 LAST_STAGE = 2
 WATCHING_STAGE = 3
+# Marks a home whose restore isn't finished.
+RESTORING = "restoring"
 
 
 class InstallationError(RuntimeError):
@@ -89,6 +91,8 @@ def keep_logs(home: Path) -> None:
 
 def start(settings: Settings, products: list[Product], report: Report) -> list[Program]:
     """Start everything that isn't running and return when all of it is ready."""
+    if (settings.home / RESTORING).exists():
+        raise InstallationError(f"the restore of {settings.home} isn't finished: make it again with `mlops restore`")
     if monitoring.wanted(settings):
         monitoring_files.configure(settings, products)
     programs = platform_programs(settings) + rollout_programs(settings, gateway_files.configure(settings, products))

@@ -28,6 +28,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "mlops"
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 30
@@ -243,7 +244,7 @@ class Database:
         from alembic.config import Config
 
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.begin() as connection:
             connection.execute(sql("SELECT pg_advisory_xact_lock(hashtext('mlops.migrate'))"))
             connection.execute(sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))

@@ -128,6 +128,26 @@ def test_what_the_documents_show_works(running: Installation, tmp_path: Path) ->
     assert not failed, "\n\n".join(failed)
 
 
+def test_a_backup_of_it_serves_the_same_elsewhere(running: Installation, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    before = predict(running).json()
+    decided = running.ok("rollout", "status")
+    assert re.search(r"saved [\d,]+ rows of \d+ tables", running.ok("backup", str(folder)))
+    with installation() as other:
+        assert "start it with: mlops up" in other.ok("restore", str(folder))
+        other.ok("up")
+        after = predict(other).json()
+        assert (after["estimated_price"], after["model_version"]) == (
+            before["estimated_price"],
+            before["model_version"],
+        )
+        assert other.ok("rollout", "status") == decided
+        trained = other.ok("dagster", "run", "list")
+        assert "house_prices_train" in trained, "the runs of the backup are gone"
+        wait_until(lambda: other.run("doctor").returncode == 0, 60, lambda: other.run("doctor").stdout)
+    assert predict(running).status_code == 200
+
+
 @pytest.mark.parametrize(
     "name", ["postgres", "mlflow", "code", "runs", "webserver", "daemon", "house_prices_production"]
 )

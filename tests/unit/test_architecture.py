@@ -41,10 +41,11 @@ ALLOWED = {
     "resources": {"storage", "settings", "training"},
     "definitions": {"resources", "runs"},
     "installation": {"access", "api", "notifications", "observability", "rollout", "settings", "storage", "training"},
+    "backup": {"installation", "settings", "storage"},
     "rehearsal": {"installation", "rollout", "settings", "storage", "training"},
     "cli": {
         *("api", "definitions", "drift", "installation", "notifications", "observability", "rehearsal", "rollout"),
-        *("access", "batch", "client", "pipelines", "settings", "storage", "training"),
+        *("access", "backup", "batch", "client", "pipelines", "settings", "storage", "training"),
     },
     "pipelines": {"runs", "sandbox", "settings", "storage"},
     "defs": set(),

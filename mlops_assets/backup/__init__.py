@@ -1,0 +1,1 @@
+"""An installation's state in one folder: taken while it works, verified, put back into an empty place."""

@@ -1,0 +1,162 @@
+"""The database of a backup: dumped and restored by PostgreSQL's own programs, compared table by table.
+
+Keep out files and the order of things (`make`, `restore`). Passwords go through the environment, never on a command
+line, which every user of the machine may read.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, make_url, text
+
+from mlops_assets.backup.record import SCHEMAS, BackupError, Table
+from mlops_assets.installation import postgres, schema
+from mlops_assets.installation.supervisor import Supervisor
+from mlops_assets.settings import Settings
+from mlops_assets.storage.database import MIGRATIONS
+
+JOBS = 2
+LONGEST_SECONDS = 6 * 3600
+STOP_SECONDS = 60
+# Partitions are tables of their own; what they are partitions of would count their rows again.
+_LEAVES = """
+SELECT n.nspname || '.' || c.relname AS name, format('%I.%I', n.nspname, c.relname) AS quoted
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname = ANY(:schemas) ORDER BY 1
+"""
+_SUMMED = "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM {table} AS t"
+
+
+@contextmanager
+def database_up(settings: Settings) -> Iterator[None]:
+    """The installation's database answers meanwhile: its own is started if the installation is down."""
+    if not settings.embedded_database or Supervisor(settings).running():
+        schema.wait_for_database(settings)
+        yield
+        return
+    postgres.prepare(settings)
+    log = settings.logs / "postgres.log"
+    with log.open("ab") as output:
+        server = subprocess.Popen(
+            postgres.command(settings),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            **postgres.as_user(postgres.system_user()),
+        )
+    try:
+        schema.wait_for_database(settings)
+        yield
+    finally:
+        # A fast stop: ends sessions and writes everything out.
+        server.send_signal(signal.SIGINT)
+        server.wait(STOP_SECONDS)
+
+
+@contextmanager
+def snapshot(settings: Settings) -> Iterator[tuple[Connection, str]]:
+    """One state of all tables: a connection that sees it, and its name for `dump`."""
+    engine = create_engine(settings.database, connect_args={"options": "-c timezone=UTC"})
+    try:
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            yield connection, str(connection.scalar(text("SELECT pg_export_snapshot()")))
+    finally:
+        engine.dispose()
+
+
+def fingerprints(connection: Connection) -> dict[str, Table]:
+    """Every table's rows in number and in sum."""
+    found = {}
+    for row in connection.execute(text(_LEAVES), {"schemas": list(SCHEMAS)}).all():
+        # PostgreSQL has quoted the name itself.
+        summed = _SUMMED.format(table=row.quoted)
+        count, total = connection.execute(text(summed)).one()
+        found[row.name] = Table(rows=count, fingerprint=str(total))
+    return found
+
+
+def dump(settings: Settings, snapshot_name: str, into: Path) -> None:
+    """Write every schema as it is in that snapshot. Raises BackupError."""
+    schemas = [f"--schema={name}" for name in SCHEMAS]
+    _run(
+        settings,
+        "pg_dump",
+        [
+            *("--format=directory", f"--jobs={JOBS}", "--compress=gzip:1", f"--file={into}"),
+            *(f"--snapshot={snapshot_name}", "--no-owner", "--no-privileges", "--strict-names", *schemas),
+        ],
+    )
+
+
+def restore(settings: Settings, folder: Path) -> None:
+    """Make every schema anew from a dump. Raises BackupError."""
+    engine = create_engine(settings.database)
+    with engine.begin() as connection:
+        for name in SCHEMAS:
+            connection.execute(text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
+    engine.dispose()
+    _run(settings, "pg_restore", [f"--jobs={JOBS}", "--exit-on-error", "--no-owner", "--no-privileges", str(folder)])
+
+
+def revision_of(connection: Connection) -> str:
+    """Which of the platform's migrations the tables are at; empty without tables."""
+    from alembic.runtime.migration import MigrationContext
+
+    names = {"version_table": "migration", "version_table_schema": "mlops"}
+    return MigrationContext.configure(connection, opts=names).get_current_revision() or ""
+
+
+def knows(revision: str) -> bool:
+    """Whether this version of the platform has that migration."""
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    try:
+        return not revision or ScriptDirectory(str(MIGRATIONS)).get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+def tables(settings: Settings) -> list[str]:
+    """Names of the tables that are there."""
+    engine = create_engine(settings.database)
+    try:
+        with engine.connect() as connection:
+            return [row.name for row in connection.execute(text(_LEAVES), {"schemas": list(SCHEMAS)})]
+    finally:
+        engine.dispose()
+
+
+def _run(settings: Settings, program: str, arguments: list[str]) -> None:
+    url = make_url(settings.database)
+    query = {name: str(value) for name, value in url.query.items()}
+    # Certificates are looked for at home; nothing else of this process concerns them.
+    environment = {"HOME": str(Path.home()), "LC_ALL": "C.UTF-8"}
+    given = {
+        "PGHOST": url.host or query.pop("host", None),
+        "PGPORT": None if url.port is None else str(url.port),
+        "PGUSER": url.username,
+        "PGPASSWORD": None if url.password is None else str(url.password),
+        "PGDATABASE": url.database,
+    }
+    environment |= {name: value for name, value in given.items() if value is not None}
+    environment |= {f"PG{name.replace('_', '').upper()}": value for name, value in query.items() if name != "host"}
+    if program == "pg_restore":
+        arguments = [f"--dbname={url.database}", *arguments]
+    command = [str(postgres.binaries() / program), *arguments]
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=LONGEST_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise BackupError(f"{program} took over {LONGEST_SECONDS // 3600} hours") from None
+    if done.returncode != 0:
+        raise BackupError(f"{program} failed: {done.stderr.strip()[-2000:]}")
