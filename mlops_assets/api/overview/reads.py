@@ -81,6 +81,7 @@ SELECT count(*) FILTER (WHERE deployed_version IS NULL) AS draft,
   count(*) FILTER (WHERE deployed_version IS NOT NULL AND load_error IS NOT NULL) AS broken
 FROM mlops.pipeline WHERE deleted_at IS NULL
 """
+_DAGSTER = "SELECT to_regclass('dagster.asset_check_executions') IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,9 @@ def answers(on: Connection, product: str, latency_ms: float, now: datetime) -> A
 
 
 def checks(on: Connection, product: str, assets: Collection[str]) -> list[Check]:
-    """The newest result of each check of some of a product's assets."""
+    """The newest result of each check of some of a product's assets; none before Dagster's first start."""
+    if not on.scalar(text(_DAGSTER)):
+        return []
     keys = [json.dumps([product, asset]) for asset in assets]
     return [
         Check(
@@ -177,6 +180,8 @@ def checks(on: Connection, product: str, assets: Collection[str]) -> list[Check]
 
 def assets(on: Connection, product: str) -> list[Asset]:
     """A product's assets, in the order in which Dagster first heard of them."""
+    if not on.scalar(text(_DAGSTER)):
+        return []
     prefix = json.dumps([product])[:-1] + ","
     return [
         Asset(json.loads(row.key)[-1], row.made_at, row.run_id, is_fresh(row.state))
@@ -186,6 +191,8 @@ def assets(on: Connection, product: str) -> list[Asset]:
 
 def runs(on: Connection, product: str, jobs: Sequence[str] = JOBS, most: int = MOST_RUNS) -> list[Run]:
     """The newest runs of a product's jobs, newest first."""
+    if not on.scalar(text(_DAGSTER)):
+        return []
     names = [f"{product}_{job}" for job in jobs]
     return [_run(row, product) for row in on.execute(text(_RUNS), {"jobs": names, "most": most})]
 
@@ -197,7 +204,9 @@ def _run(row: Row[Any], product: str) -> Run:
 
 
 def run_counts(on: Connection, now: datetime) -> dict[str, int]:
-    """How the runs of the last day ended, and how many haven't."""
+    """How the runs of the last day ended, and how many haven't; zeros before Dagster's first start."""
+    if not on.scalar(text(_DAGSTER)):
+        return dict.fromkeys(("succeeded", "failed", "canceled", "running", "queued"), 0)
     since = now - timedelta(hours=HOURS)
     # Dagster writes the times of updates without a zone, in UTC; a run's row may change again after its end.
     margin = (since - timedelta(hours=1)).astimezone(UTC).replace(tzinfo=None)

@@ -142,3 +142,15 @@ def test_nobody_without_a_token_sees_anything(seen: Seen) -> None:
     with seen.client() as client:
         for path in ("/overview", "/products", f"/products/{HOUSES}"):
             problem(client.get(path, headers={"Authorization": "Bearer wrong"}), 401)
+
+
+def test_before_dagsters_first_start_there_is_an_overview_all_the_same(seen: Seen) -> None:
+    seen.data(HOUSES)
+    seen.execute("ALTER SCHEMA dagster RENAME TO away")
+    try:
+        with seen.client() as client:
+            assert parts(client)["data"][0] == "good"
+            assert answered(client.get(f"/products/{HOUSES}"))["assets"] == []
+            assert answered(client.get("/overview"))["runs"]["succeeded"] == 0
+    finally:
+        seen.execute("ALTER SCHEMA away RENAME TO dagster")
