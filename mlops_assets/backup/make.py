@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,8 @@ from pathlib import Path
 from mlops_assets.backup import database, files
 from mlops_assets.backup.record import DATABASE_FOLDER, RECORD_FILE, BackupError, File, Record
 from mlops_assets.installation.report import Report
-from mlops_assets.installation.up import prepare_home
+from mlops_assets.installation.supervisor import Supervisor
+from mlops_assets.installation.up import exclusive, prepare_home
 from mlops_assets.settings import Settings
 from mlops_assets.storage.files import atomic_file, sha256_of
 
@@ -38,14 +40,16 @@ def backup(settings: Settings, folder: Path, report: Report) -> Record:
     if folder.is_relative_to(settings.home):
         raise BackupError(f"{folder} is inside of what is saved ({settings.home})")
     prepare_home(settings)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        record = _save(settings, folder, report)
-    except BaseException:
-        # Half of one is worth nothing and looks like one.
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return record
+    with ExitStack() as held:
+        if not Supervisor(settings).running():
+            held.enter_context(exclusive(settings))
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            return _save(settings, folder, report)
+        except BaseException:
+            # Half of one is worth nothing and looks like one.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _save(settings: Settings, folder: Path, report: Report) -> Record:

@@ -48,12 +48,12 @@ class InstallationError(RuntimeError):
 
 @contextmanager
 def exclusive(settings: Settings) -> Iterator[None]:
-    """Only one `up` or `down` of an installation at a time; the system frees the lock of a killed one."""
+    """Only one command that starts or stops an installation at a time; the system frees the lock of a killed one."""
     with (settings.home / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InstallationError(f"another `mlops up` or `mlops down` works on {settings.home}") from None
+            raise InstallationError(f"another `mlops up`, `down` or `restore` works on {settings.home}") from None
         yield
 
 

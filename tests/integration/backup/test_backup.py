@@ -15,7 +15,7 @@ from mlops_assets.backup import database, files
 from mlops_assets.backup.make import backup
 from mlops_assets.backup.record import RECORD_FILE, BackupError
 from mlops_assets.backup.restore import restore
-from mlops_assets.installation.up import InstallationError, start
+from mlops_assets.installation.up import InstallationError, exclusive, start
 from mlops_assets.settings import Settings
 from mlops_assets.storage.files import Storage
 from tests.integration.backup.saved_platform import PRODUCT, everything, fill, looked_into, report
@@ -114,6 +114,14 @@ def test_a_backup_is_never_mixed_with_anything(saved: tuple[Settings, Path, dict
     with pytest.raises(BackupError, match="no installation in"):
         backup(Settings(home=tmp_path / "nowhere"), tmp_path / "b", report())
     assert not (tmp_path / "b").exists()
+
+
+def test_none_is_taken_while_the_installation_starts_or_stops(
+    saved: tuple[Settings, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    with exclusive(saved[0]), pytest.raises(InstallationError, match="another `mlops up`"):
+        backup(saved[0], tmp_path / "backup", report())
+    assert not (tmp_path / "backup").exists()
 
 
 def test_one_that_fails_leaves_nothing_behind(
