@@ -25,8 +25,8 @@ from mlops_assets.installation.up import is_ready
 from mlops_assets.settings import PROJECT, Settings
 
 START_SECONDS = 60.0
-# Below those of installations of tests (`free_offset`) and those that the system gives to outgoing connections.
-PORTS = range(10_000, 13_000)
+# Above those of installations of tests (`free_offset`), below those that the system gives to outgoing connections.
+PORTS = range(31_400, 32_768)
 OPEN_MLFLOW = "import sys; from mlops_assets.installation.run_mlflow import main; main(sys.argv[1:], guard=False)"
 
 

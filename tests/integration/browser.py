@@ -92,3 +92,12 @@ def open_tab(browser: Browser, url: str, size: ViewportSize = DESKTOP, **options
 
 def _origin(url: str) -> str:
     return "/".join(url.split("/")[:3])
+
+
+def sign_in(page: Page, token: str, name: str = "") -> None:
+    """Give the token, and wait for the answer to it."""
+    page.get_by_label("Operator token").fill(token)
+    if name:
+        page.get_by_label("Your name").fill(name)
+    with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith("/session")):
+        page.get_by_role("button", name="Sign in").click()

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from mlops_assets.api.app import create_app
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
-from tests.integration.browser import PHONE, Tab, open_tab
+from tests.integration.browser import PHONE, Tab, open_tab, sign_in
 from tests.integration.drift_pages import CALM, NEW, PRODUCT, TOKEN, Drifted, drifted
 from tests.integration.serving_thread import served
 from tests.made_verdicts import category, keep, number, verdict
@@ -29,14 +29,9 @@ def api(database: Database, tmp_path: Path) -> Iterator[Drifted]:
 @pytest.fixture
 def tab(browser: Browser, api: Drifted) -> Iterator[Tab]:
     with open_tab(browser, f"{api.url}/drift") as found:
-        sign_in(found.page)
+        sign_in(found.page, TOKEN)
         expect(found.page.locator(".map")).to_be_visible()
         yield found
-
-
-def sign_in(page: Page) -> None:
-    page.get_by_label("Operator token").fill(TOKEN)
-    page.get_by_role("button", name="Sign in").click()
 
 
 def cell(page: Page, column: str | None, day: str) -> Locator:
@@ -229,7 +224,7 @@ def test_a_product_that_was_not_compared_yet_says_what_to_expect(tab: Tab, api: 
 def test_an_installation_without_products_says_so(browser: Browser, database: Database, tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path), database, token=TOKEN, subjects=[])
     with served(app) as url, open_tab(browser, f"{url}/drift") as tab:
-        sign_in(tab.page)
+        sign_in(tab.page, TOKEN)
         expect(tab.page.locator("#drift")).to_have_text("No product is served by this installation yet.")
 
 
@@ -254,7 +249,7 @@ def test_the_pages_lead_to_each_other_and_share_the_session(tab: Tab) -> None:
     page.get_by_role("link", name="Loans").click()
     expect(page.get_by_text("The session is over.")).to_be_visible()
     expect(page.locator("#drift")).to_be_hidden()
-    sign_in(page)
+    sign_in(page, TOKEN)
     expect(page.get_by_role("heading", name="Loans")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_text("You are signed out.")).to_be_visible()
@@ -265,7 +260,7 @@ def test_a_phone_scrolls_the_map_and_not_the_page(browser: Browser, api: Drifted
     with open_tab(browser, f"{api.url}/drift", PHONE, color_scheme=scheme, has_touch=True) as tab:
         page = tab.page
         assert tab.overflow() == 0
-        sign_in(page)
+        sign_in(page, TOKEN)
         expect(page.locator(".map")).to_be_visible()
         assert tab.overflow() == 0
         scroller = page.locator(".map-scroll")

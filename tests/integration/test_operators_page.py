@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.storage.database import Database
-from tests.integration.browser import PHONE, Tab, open_tab
+from tests.integration.browser import PHONE, Tab, open_tab, sign_in
 from tests.integration.looked_rollout import PRODUCT, TOKEN, Looked, looked
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -27,14 +27,8 @@ def api(database: Database, tmp_path: Path) -> Iterator[Looked]:
 @pytest.fixture
 def tab(browser: Browser, api: Looked) -> Iterator[Tab]:
     with open_tab(browser, f"{api.url}/rollouts") as found:
-        sign_in(found.page)
+        sign_in(found.page, TOKEN, "Kim")
         yield found
-
-
-def sign_in(page: Page, token: str = TOKEN) -> None:
-    page.get_by_label("Operator token").fill(token)
-    page.get_by_label("Your name").fill("Kim")
-    page.get_by_role("button", name="Sign in").click()
 
 
 def refreshed(page: Page) -> None:
@@ -53,10 +47,10 @@ def order(page: Page, name: str, reason: str) -> None:
 def test_nothing_is_shown_without_the_token(browser: Browser, api: Looked) -> None:
     with open_tab(browser, f"{api.url}/rollouts") as tab:
         page = tab.page
-        sign_in(page, "not the token of this place")
+        sign_in(page, "not the token of this place", "Kim")
         expect(page.locator("#sign-in-error")).to_have_text("This is not the operators' token.")
         expect(page.locator("#rollout")).to_be_hidden()
-        sign_in(page)
+        sign_in(page, TOKEN, "Kim")
         expect(page.get_by_role("heading", name="House prices")).to_be_visible()
         assert TOKEN not in page.evaluate("JSON.stringify([document.cookie, localStorage, sessionStorage])")
         (cookie,) = tab.context.cookies()
@@ -245,7 +239,7 @@ def test_older_decisions_come_when_asked_for_and_stay(tab: Tab, api: Looked) -> 
 def test_a_page_that_lost_the_api_says_so_and_comes_back(browser: Browser, api: Looked) -> None:
     with open_tab(browser, f"{api.url}/rollouts") as tab:
         page = tab.page
-        sign_in(page)
+        sign_in(page, TOKEN, "Kim")
         expect(page.locator("#connection")).to_have_text("Live")
         page.route("**/api/**", lambda route: route.abort())
         expect(page.locator("#connection")).to_contain_text("Disconnected: the API can't be reached", timeout=20_000)
@@ -259,7 +253,7 @@ def test_a_session_that_ended_leads_back_to_the_sign_in(tab: Tab) -> None:
     expect(tab.page.get_by_role("heading", name="House prices")).to_be_visible()
     tab.context.clear_cookies()
     expect(tab.page.get_by_text("The session is over.")).to_be_visible(timeout=20_000)
-    sign_in(tab.page)
+    sign_in(tab.page, TOKEN, "Kim")
     expect(tab.page.get_by_role("heading", name="House prices")).to_be_visible()
 
 
@@ -268,7 +262,7 @@ def test_a_phone_never_scrolls_sideways(browser: Browser, api: Looked, scheme: s
     api.ledger.pause(PRODUCT, actor="a" * 80, reason="W" * 500)
     with open_tab(browser, f"{api.url}/rollouts", PHONE, color_scheme=scheme, has_touch=True) as tab:
         assert tab.overflow() == 0
-        sign_in(tab.page)
+        sign_in(tab.page, TOKEN, "Kim")
         expect(tab.page.locator(".chart svg")).to_be_visible()
         tab.page.locator(".ledger summary").first.click()
         tab.shoot(f"operators_phone_{scheme}")

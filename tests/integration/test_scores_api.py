@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import ViewportSize, expect
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -25,7 +25,7 @@ from mlops_assets.cli.scores import show_month, show_months
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from tests.integration.browser import DESKTOP, PHONE, open_tab, running_browser
+from tests.integration.browser import DESKTOP, PHONE, open_tab, running_browser, sign_in
 from tests.integration.drift_pages import REPORT
 from tests.integration.serving_thread import served
 from tests.scored_months import HOUR, PRODUCT, month, put, record
@@ -210,16 +210,11 @@ def test_what_there_is_not_is_404_and_says_what_there_is(client: httpx.Client, p
     assert said in problem(client.get(path), 404)
 
 
-def sign_in(page: Page) -> None:
-    page.get_by_label("Operator token").fill(TOKEN)
-    page.get_by_role("button", name="Sign in").click()
-
-
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_the_scores_page_leads_to_charts_and_records(api: Scored, size: ViewportSize) -> None:
     with running_browser() as browser, open_tab(browser, f"{api.url}/rollouts", size) as tab:
         page = tab.page
-        sign_in(page)
+        sign_in(page, TOKEN)
         if size == PHONE:
             page.get_by_role("button", name="Menu").click()
         page.get_by_role("link", name="Scores").click()
@@ -244,7 +239,7 @@ def test_the_real_page_draws_under_that_policy(api: Scored) -> None:
     page = interactive.page(scored, "Scores <b>", {"Release": "2"}, {"damage": "damage"})
     api.storage.at(PRODUCT, "scores", "overview").write_bytes("scores.html", page)
     with running_browser() as browser, open_tab(browser, f"{api.url}/rollouts") as tab:
-        sign_in(tab.page)
+        sign_in(tab.page, TOKEN)
         tab.page.get_by_role("button", name="Sign out").wait_for()
         answer = tab.page.goto(f"{api.url}/scores/{PRODUCT}/report")
         assert answer is not None
@@ -256,7 +251,7 @@ def test_the_real_page_draws_under_that_policy(api: Scored) -> None:
 def test_the_scores_page_without_a_scored_month(database: Database, tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path), database, token=TOKEN, subjects=[])
     with served(app) as url, running_browser() as browser, open_tab(browser, f"{url}/scores") as tab:
-        sign_in(tab.page)
+        sign_in(tab.page, TOKEN)
         expect(tab.page.locator("#scores")).to_have_text("No month has been scored yet.")
         put(database, month("2026-04", product="<img src=x onerror=alert(1)>"))
         tab.page.reload()

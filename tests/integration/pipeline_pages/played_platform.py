@@ -18,6 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from mlops_assets.api.app import create_app
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
+from tests.integration import browser
 from tests.integration.browser import Tab
 from tests.integration.pipeline_pages.played_routes import artifact_routes, run_routes
 from tests.integration.pipeline_pages.played_runs import PlayedRun, PlayedRuns
@@ -92,8 +93,7 @@ def platform(database: Database, home: Path) -> Iterator[Platform]:
 
 
 def sign_in(page: Page, token: str = TOKEN) -> None:
-    page.get_by_label("Operator token").fill(token)
-    page.get_by_role("button", name="Sign in").click()
+    browser.sign_in(page, token)
 
 
 def button(page: Page, name: str) -> Locator:

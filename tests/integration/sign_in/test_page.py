@@ -12,14 +12,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from mlops_assets.storage.database import Database
-from tests.integration.browser import DESKTOP, PHONE, Tab, open_tab
+from tests.integration.browser import DESKTOP, PHONE, Tab, open_tab, sign_in
 from tests.integration.pipeline_pages.test_accessibility import SCHEMES, violations
 from tests.integration.sign_in.console import TOKEN, Console, console
 
 
 def with_token(page: Page, token: str = TOKEN) -> None:
-    page.get_by_label("Operator token").fill(token)
-    page.get_by_role("button", name="Sign in").click()
+    sign_in(page, token)
 
 
 @contextmanager

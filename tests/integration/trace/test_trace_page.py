@@ -17,7 +17,7 @@ from mlops_assets.access.roles import Caller, Kind, Role
 from mlops_assets.api.app import create_app
 from mlops_assets.api.rollouts.routes import Subject
 from mlops_assets.settings import Settings
-from tests.integration.browser import PHONE, Tab, open_tab
+from tests.integration.browser import PHONE, Tab, open_tab, sign_in
 from tests.integration.serving_thread import served
 from tests.integration.trace.desk import MARKUP, TRACE, Desk, candidates_answer
 from tests.unit.inference.tiny_release import PRODUCT
@@ -36,8 +36,7 @@ def url(desk: Desk, tmp_path: Path) -> Iterator[str]:
 @contextmanager
 def signed_in(browser: Browser, url: str, token: str = TOKEN, **options: object) -> Iterator[Tab]:
     with open_tab(browser, url, **options) as tab:
-        tab.page.get_by_label("Operator token").fill(token)
-        tab.page.get_by_role("button", name="Sign in").click()
+        sign_in(tab.page, token)
         yield tab
 
 

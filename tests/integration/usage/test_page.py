@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import text
 
 from mlops_assets.storage.database import Database
-from tests.integration.browser import DESKTOP, PHONE, open_tab
+from tests.integration.browser import DESKTOP, PHONE, open_tab, sign_in
 from tests.integration.usage.made_attempts import TOKEN, Filled, used
 
 SLOWER = r"▲ slower.*model of house_prices: 2\.\d × slower \(4\.\d s → [89]"
@@ -29,8 +29,7 @@ def console(with_dagster: Database, tmp_path: Path) -> Iterator[Filled]:
 
 def enter(page: Page) -> None:
     """Sign in, and wait for all that is asked first."""
-    page.get_by_label("Operator token").fill(TOKEN)
-    page.get_by_role("button", name="Sign in").click()
+    sign_in(page, TOKEN)
     expect(page.locator("#connection")).to_have_text("Live")
 
 
