@@ -39,7 +39,7 @@ WITH sums AS ({sums}), placed AS (
   SELECT *, count(*) OVER () - 1 AS total, row_number() OVER (
     ORDER BY is_every DESC, cpu_seconds * :cpu_price + byte_seconds * :byte_price DESC, {names}) - 1 AS place FROM sums
 )
-SELECT * FROM placed WHERE place = 0 OR place > :offset AND place <= :offset + :limit ORDER BY place"""
+SELECT * FROM placed WHERE place = 0 OR place > :offset AND place - :offset <= :limit ORDER BY place"""
 _RUNS = """
 SELECT {names}, count(*) FROM (SELECT DISTINCT {names}, run_id FROM mlops.stage_usage AS u WHERE {period}) AS of_runs
 GROUP BY {names}"""
