@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> None:
     os.environ.update(json.loads(environment_file(run_dir, name).read_text()))
     if options[:1] == ["--user"]:
         become(options[1])
+    # What a script starts in the background ignores interrupts, and would have runs ignore that they are interrupted.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(command[0], command)  # noqa: S606
 
 
