@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from importlib.metadata import version
 
 import psutil
 from rich.console import Console
@@ -22,6 +24,7 @@ from mlops_assets.installation.report import Report
 from mlops_assets.installation.secret_files import TOKEN_FILE
 from mlops_assets.installation.supervisor import Supervisor, tail
 from mlops_assets.installation.up import exclusive, prepare_home, start, stop
+from mlops_assets.installation.upgrade import upgrade as rolling
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import PROJECT, Settings
 from mlops_assets.storage.database import Database
@@ -116,6 +119,19 @@ def down(settings: Settings, console: Console) -> None:
         left = stop(settings, Report(console))
     if not was_running and not left:
         console.print("nothing was running")
+
+
+def upgrade(settings: Settings, console: Console, backup: Callable[[Report], object] | None) -> None:
+    """Start every program anew from the installed code, one after the other; `backup` is made before."""
+    if not settings.home.exists():
+        raise CommandError(f"there is no installation in {settings.home}")
+    prepare_home(settings)
+    report = Report(console)
+    if backup is not None:
+        backup(report)
+    with exclusive(settings):
+        count = rolling(settings, declared_products(), report)
+    console.print(f"{count} programs restarted with version {version('mlops_assets')}", highlight=False)
 
 
 def status(settings: Settings, console: Console) -> int:

@@ -134,12 +134,25 @@ class Supervisor:
 
     def apply(self) -> None:
         """Make supervisord run what the configuration says: restart the changed, drop the removed."""
-        added, changed, removed = self._call("reloadConfig")[0]
+        added, changed, removed = self.reload()
         for name in [*removed, *changed]:
-            self._call("stopProcessGroup", name)
-            self._call("removeProcessGroup", name)
+            self.drop(name)
         for name in [*added, *changed]:
-            self._call("addProcessGroup", name)
+            self.add(name)
+
+    def reload(self) -> tuple[list[str], list[str], list[str]]:
+        """Read the configuration; which programs are new, changed and gone. Nothing is started or stopped."""
+        added, changed, removed = self._call("reloadConfig")[0]
+        return added, changed, removed
+
+    def drop(self, name: str) -> None:
+        """Stop a program and forget it."""
+        self._call("stopProcessGroup", name)
+        self._call("removeProcessGroup", name)
+
+    def add(self, name: str) -> None:
+        """Take a program as the configuration has it; it isn't started."""
+        self._call("addProcessGroup", name)
 
     def start_program(self, name: str) -> None:
         """Start a program and return at once; a program that runs already is left alone."""

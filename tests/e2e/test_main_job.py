@@ -19,7 +19,9 @@ import psutil
 import pytest
 
 from mlops_assets.api.orchestrator import FINISHED, LAUNCH, Orchestrator
+from mlops_assets.installation.supervisor import Supervisor
 from tests.e2e.installation import Installation, installation
+from tests.e2e.load import Client, Stage, lost
 from tests.e2e.typed_commands import REFUSED, Desk, shown
 from tests.servers import wait_until
 
@@ -146,6 +148,22 @@ def test_a_backup_of_it_serves_the_same_elsewhere(running: Installation, tmp_pat
         assert "house_prices_train" in trained, "the runs of the backup are gone"
         wait_until(lambda: other.run("doctor").returncode == 0, 60, lambda: other.run("doctor").stdout)
     assert predict(running).status_code == 200
+
+
+def test_an_upgrade_starts_everything_anew_and_no_answer_is_lost(running: Installation, tmp_path: Path) -> None:
+    before = {name: state.pid for name, state in Supervisor(running.settings).states().items()}
+    stage = Stage.of(running)
+    with Client(stage.gateway, workers=4) as client:
+        output = running.ok("upgrade", "--backup", str(tmp_path / "before"))
+    after = {name: state.pid for name, state in Supervisor(running.settings).states().items()}
+    assert {name for name, pid in before.items() if after[name] == pid} == {"postgres", "gateway"}
+    assert f"{len(before) - 2} programs restarted with version" in output
+    assert (tmp_path / "before" / "backup.json").exists()
+    assert client.account.sent > 100
+    assert not client.account.failed
+    assert lost(stage, client.account) == ([], [])
+    stage.database.dispose()
+    wait_until(lambda: running.run("doctor").returncode == 0, 60, lambda: running.run("doctor").stdout)
 
 
 @pytest.mark.parametrize(
