@@ -59,8 +59,7 @@ def roll_out(url: str) -> None:
     with database.engine.begin() as connection:
         # The ledger refuses to be emptied in the usual way.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in ("ledger", "release", "dataset_version"):
-            connection.execute(text(f"DELETE FROM mlops.{table} WHERE product = :name"), {"name": PRODUCT})
+        connection.execute(text("TRUNCATE mlops.ledger, mlops.release, mlops.dataset_version CASCADE"))
     made = looked_rollout.Looked("", Ledger(database), database)
     looked_rollout.publish_two(database, made.ledger)
     looked_rollout.begin(made.ledger)
