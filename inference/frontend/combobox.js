@@ -7,7 +7,8 @@ const SHOWN = 40;
 
 /**
  * Put suggestions below `input`; resolves later when `load` gives the list of texts.
- * Returns { element, known }: the wrapper to insert, and whether a text is one of the list (null while unknown).
+ * Returns { element, known, loaded }: the wrapper to insert, whether a text is one of the list (null while unknown),
+ * and a function whose promise resolves when the list is there or could not be had.
  */
 export function combobox(input, load) {
   const listId = `${input.id}-list`;
@@ -100,7 +101,7 @@ export function combobox(input, load) {
 
   const known = (text) => (words === null ? null : words.some((word) => fold(word) === fold(text)));
   fetchOnce();
-  return { element, known };
+  return { element, known, loaded: fetchOnce };
 }
 
 const fold = (text) => text.trim().replace(/\s+/g, " ").toLocaleLowerCase();

@@ -109,11 +109,13 @@ function plainText(spec, id, described, hint) {
     const answer = await get(spec.vocabulary_url);
     return answer[spec.vocabulary_key] ?? Object.values(answer).find(Array.isArray) ?? [];
   });
-  input.addEventListener("change", () => {
+  const tell = () => {
     const unknown = input.value.trim() !== "" && box.known(input.value) === false;
     hint.textContent = unknown ? "Not in our list. You still get an answer, with less to rest on." : hintOf(spec);
     hint.classList.toggle("note", unknown);
-  });
+  };
+  // The list may come later than the text that it judges.
+  input.addEventListener("change", () => box.loaded().then(tell));
   return { element: box.element, input };
 }
 

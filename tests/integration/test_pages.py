@@ -143,6 +143,26 @@ def test_an_unknown_place_is_told_and_answered(tab: Tab) -> None:
     expect(page.locator("#estimate")).to_contain_text("unknown location Atlantis")
 
 
+def test_a_place_given_before_the_list_of_places_has_come_is_told_too(browser: Browser, service: StandIn) -> None:
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    with served(service.app) as url:
+        context = browser.new_context(base_url=url)
+        page = context.new_page()
+        page.route("**/api/get_location_names*", hold)
+        page.goto(url)
+        fill(page, "Atlantis")
+        hint = page.locator("#field-location-hint")
+        expect(hint).not_to_contain_text("Not in our list")
+        assert len(waiting) == 1
+        waiting[0].continue_()
+        expect(hint).to_contain_text("Not in our list")
+        context.close()
+
+
 def test_a_busy_service_can_be_asked_again(tab: Tab, service: StandIn) -> None:
     page = tab.page
     fill(page)
