@@ -81,6 +81,7 @@ def create_app(
     ledger = ledger or Ledger(database)
     parts = parts_of(settings, database, frozenset(subject.name for subject in shown))
     app.state.parts = parts
+    app.state.inner_token = settings.inner_token
     health = declared_policy()
     live = LiveHealth(settings, database, health)
     app.include_router(health_routes(database, orchestrator_issues(settings, parts.instance), live))

@@ -69,7 +69,7 @@ def serve(settings: Settings) -> None:
     gc.freeze()
     config = uvicorn.Config(
         app,
-        host=settings.host,
+        host=settings.listen,
         port=settings.ports.api_server,
         timeout_graceful_shutdown=STOP_SECONDS,
         timeout_keep_alive=75,

@@ -34,13 +34,14 @@ from mlops_assets.cli import (
 from mlops_assets.cli.options import ProductOption, product_of
 from mlops_assets.client.errors import ClientError
 from mlops_assets.drift.daily import NothingServedError
-from mlops_assets.installation import commands
+from mlops_assets.installation import commands, host
 from mlops_assets.installation.doctor import doctor as examine
 from mlops_assets.installation.first_release import FirstReleaseError
 from mlops_assets.installation.monitoring import MonitoringError
 from mlops_assets.installation.ports import PortTakenError
 from mlops_assets.installation.postgres import PostgresError
 from mlops_assets.installation.schema import MigrationError
+from mlops_assets.installation.secret_files import MissingSecretError
 from mlops_assets.installation.supervisor import SupervisorError
 from mlops_assets.installation.up import InstallationError
 from mlops_assets.notifications.channels import ChannelError
@@ -65,6 +66,7 @@ KNOWN_FAILURES = (
     InstallationError,
     LedgerError,
     MigrationError,
+    MissingSecretError,
     MonitoringError,
     NothingServedError,
     OrchestratorError,
@@ -99,9 +101,35 @@ def up(
         bool | None,
         typer.Option(help="Prometheus and Alertmanager too, from now on; without either, as it was said last."),
     ] = None,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Stay until SIGTERM, then stop everything: for containers.")
+    ] = False,
 ) -> None:
     """Start everything; train and serve what isn't served yet. Running it again changes nothing."""
-    commands.up(load(), Console(), train=train, monitor=monitoring)
+    settings, console = load(), Console()
+
+    def start() -> None:
+        commands.up(settings, console, train=train, monitor=monitoring)
+
+    if stay:
+        host.stay(settings, console, start)
+    else:
+        start()
+
+
+@app.command()
+def ready() -> None:
+    """Whether every program of this host runs and answers; says which doesn't."""
+    missing = host.not_ready(load())
+    if missing:
+        typer.echo("; ".join(missing), err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schemas to the installed version. Safe while others serve."""
+    host.migrate(load())
 
 
 @app.command()

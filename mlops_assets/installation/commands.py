@@ -46,7 +46,8 @@ class CommandError(RuntimeError):
 def up(settings: Settings, console: Console, train: bool = True, monitor: bool | None = None) -> None:
     """Start what isn't running, train what has no release, and show the addresses with a request that answers.
 
-    `monitor` says whether Prometheus and Alertmanager belong to it from now on; None leaves that as it is.
+    Of an installation on several hosts, only what runs here; training is the orchestrator's. `monitor` says whether
+    Prometheus and Alertmanager belong to it from now on; None leaves that as it is.
 
     Raises:
         MonitoringError: they are to belong to it and aren't installed; nothing is started then.
@@ -57,6 +58,8 @@ def up(settings: Settings, console: Console, train: bool = True, monitor: bool |
     with exclusive(settings):
         monitored = monitoring.choose(settings, monitor)
         programs = start(settings, products, report)
+        if not settings.runs("orchestrator"):
+            return
         database = Database.connect(settings.database)
         try:
             ledger = Ledger(database)
@@ -65,7 +68,7 @@ def up(settings: Settings, console: Console, train: bool = True, monitor: bool |
                 for product in online:
                     first_release.train_if_needed(settings, ledger, product, report)
             console.print(addresses(settings, programs, products))
-            for product in online:
+            for product in online if settings.alone else ():
                 if ledger.state(product.name).production is not None:
                     _show_example(console, first_release.example(settings, ledger, product), product.title)
         finally:
@@ -101,7 +104,7 @@ def addresses(settings: Settings, programs: list[Program], products: list[Produc
         table.add_row(program.title, watching[program.name])
     services = [p for p in programs if p.name.endswith(("_production", "_candidate"))]
     for program in services:
-        table.add_row(program.title, f"http://{settings.host}:{program.port}")
+        table.add_row(program.title, f"http://{program.here(settings)}:{program.port}")
     if settings.embedded_database:
         table.add_row("PostgreSQL", f"socket in {settings.postgres_socket_dir}")
     table.add_row("State and files", str(settings.home))

@@ -5,6 +5,7 @@ Add a question here when its answer explains a failure that people meet. Every q
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -31,6 +32,8 @@ from mlops_assets.training.catalogue import DeclarationError, declared_products
 ASK_SECONDS = 5.0
 LEAST_FREE_GB = 2.0
 LONGEST_SILENCE_SECONDS = 30.0
+# What a host can answer that has only services or a gateway.
+ASKED_EVERYWHERE = ("settings", "products", "programs", "database", "storage", "log")
 STATUS_FILE = "status.json"
 # Of services, which have settings of their own, and of what a program or a run is told of itself.
 KNOWN_PREFIXES = ("MLOPS_SERVING_", "MLOPS_SHIPPER_", "MLOPS_GRAFANA_", "MLOPS_RUN_")
@@ -66,6 +69,8 @@ def doctor(settings: Settings, console: Console, *, others: Collection[str]) -> 
         ("monitoring", _monitoring),
         ("health", _health),
     ]
+    if not settings.runs("orchestrator"):
+        questions = [question for question in questions if question[0] in ASKED_EVERYWHERE]
     bad = 0
     for title, ask in questions:
         answer = ask(settings)
@@ -162,7 +167,8 @@ def _mlflow(settings: Settings) -> Answer:
 def _gateway(settings: Settings) -> Answer:
     try:
         answer = httpx.get(
-            f"http://{settings.host}:{settings.ports.gateway_metrics}/stats/prometheus", timeout=ASK_SECONDS
+            f"http://{settings.places('gateway')[0]}:{settings.ports.gateway_metrics}/stats/prometheus",
+            timeout=ASK_SECONDS,
         )
         routed = httpx.get(f"{settings.gateway_url}/no-such-product", timeout=ASK_SECONDS)
     except httpx.HTTPError as error:
@@ -195,11 +201,13 @@ def _serving(settings: Settings) -> Answer:
             if product.serving is None:
                 continue
             state, ports, slot = ledger.state(product.name), settings.ports, product.serving.slot
-            for port, wanted in ((ports.production(slot), state.production), (ports.candidate(slot), state.standby)):
-                health = httpx.get(f"http://{settings.host}:{port}/api/health", timeout=ASK_SECONDS).json()
+            wanted = {ports.production(slot): state.production, ports.candidate(slot): state.standby}
+            for place, port in itertools.product(settings.places("serving"), wanted):
+                health = httpx.get(f"http://{place}:{port}/api/health", timeout=ASK_SECONDS).json()
                 version = (health.get("model") or {}).get("version")
-                good = good and health["status"] == "ok" and version == wanted
-                said.append(f"{product.name} on {port}: release {version} of {wanted}, {health['status']}")
+                good = good and health["status"] == "ok" and version == wanted[port]
+                where = str(port) if len(settings.places("serving")) == 1 else f"{place}:{port}"
+                said.append(f"{product.name} on {where}: release {version} of {wanted[port]}, {health['status']}")
     except (httpx.HTTPError, SQLAlchemyError, ValueError, DeclarationError) as error:
         words = str(error).strip().splitlines()[0]
         return Answer(False, f"a service doesn't answer: {words}", "mlops status; mlops logs")

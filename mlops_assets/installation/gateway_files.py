@@ -1,6 +1,6 @@
 """The gateway's files of an installation: its configuration from the products, its first routes from the ledger.
 
-Keep out what the files say (`rollout.gateway`) and keeping the routes up to date (`rollout.controller`).
+Keep out what the files say (`rollout.gateway`) and keeping the routes up to date (`rollout.routing`).
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from mlops_assets.installation.secret_files import inner_token, operator_token
 from mlops_assets.rollout import gateway
-from mlops_assets.rollout.controller import Online
 from mlops_assets.rollout.gateway import Upstream
 from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.rollout.routing import Online, Router
 from mlops_assets.settings import Settings, SettingsError
 from mlops_assets.storage.database import Database
 from mlops_assets.training.spec import Product
@@ -32,8 +34,9 @@ def online_products(settings: Settings, products: list[Product]) -> list[Online]
             paths=own + tuple(f"/api/{vocabulary.route}" for vocabulary in serving.vocabularies),
             production_port=settings.ports.production(serving.slot),
             candidate_port=settings.ports.candidate(serving.slot),
+            addresses=settings.places("serving"),
         )
-        found.append(Online(product.name, product.rollout, where, settings.host))
+        found.append(Online(product.name, product.rollout, where))
     return sorted(found, key=lambda online: online.upstream.slot)
 
 
@@ -48,7 +51,7 @@ def configure(settings: Settings, products: list[Product]) -> str:
     settings.gateway.mkdir(parents=True, exist_ok=True)
     config = gateway.bootstrap(
         [online.upstream for online in online_products(settings, products)],
-        host=settings.host,
+        host=settings.listen,
         port=settings.ports.gateway,
         metrics_port=settings.ports.gateway_metrics,
         admin_socket=settings.gateway_admin,
@@ -57,8 +60,9 @@ def configure(settings: Settings, products: list[Product]) -> str:
         limits=gateway.Limits(),
         tracing=tracing_of(settings),
         door=gateway.Door(
-            host=settings.host,
+            host=settings.listen,
             port=settings.ports.api,
+            behind=settings.places("orchestrator")[0],
             api_port=settings.ports.api_server,
             dagster_port=settings.ports.dagster,
             mlflow_port=settings.ports.mlflow,
@@ -78,15 +82,22 @@ def tracing_of(settings: Settings) -> gateway.Tracing | None:
         raise SettingsError(f"MLOPS_OTLP_ENDPOINT: {error}") from None
 
 
-def write_routes(settings: Settings, products: list[Product]) -> None:
-    """Write the routes that the ledger asks for now, so that the gateway starts with them."""
+def router(settings: Settings, products: list[Product], database: Database) -> Router:
+    """What keeps the gateway's routes as the ledger has them."""
+    token = operator_token(settings.secrets)
+    return Router(Ledger(database), online_products(settings, products), routes_file(settings), operator_token=token)
+
+
+def write_first_routes(settings: Settings, products: list[Product]) -> None:
+    """Write the routes that the ledger asks for now, so that the gateway starts with them.
+
+    A gateway with a host of its own starts with those of its last life when the database is down.
+    """
     database = Database.connect(settings.database)
     try:
-        ledger = Ledger(database)
-        online = online_products(settings, products)
-        states = {product.name: ledger.state(product.name) for product in online}
-        upstreams = [product.upstream for product in online]
-        token = operator_token(settings.secrets)
-        gateway.write(routes_file(settings), gateway.routes(upstreams, states, operator_token=token))
+        router(settings, products, database).step()
+    except SQLAlchemyError:
+        if settings.runs("orchestrator") or not routes_file(settings).exists():
+            raise
     finally:
         database.dispose()

@@ -45,17 +45,18 @@ def prometheus_config(settings: Settings, products: Iterable[Product], objective
     """What Prometheus reads: targets by job, rule files, where alerts go."""
     config: Config = yaml.safe_load(PROMETHEUS.read_text())
     ports = settings.ports
+    (orchestrator, *_), (gateway, *_) = settings.places("orchestrator"), settings.places("gateway")
     places = {
-        "platform": [_target(settings, ports.metrics)],
-        "gateway": [_target(settings, ports.gateway_metrics, program="gateway")],
+        "platform": [_target([orchestrator], ports.metrics)],
+        "gateway": [_target([gateway], ports.gateway_metrics, program="gateway")],
         "services": [target for product in products for target in _services(settings, product)],
-        "prometheus": [_target(settings, ports.prometheus, program="prometheus")],
-        "alertmanager": [_target(settings, ports.alertmanager, program="alertmanager")],
+        "prometheus": [_target([settings.host], ports.prometheus, program="prometheus")],
+        "alertmanager": [_target([settings.host], ports.alertmanager, program="alertmanager")],
     }
     for job in config["scrape_configs"]:
         job["static_configs"] = places[job["job_name"]]
     config["rule_files"] = [str(monitoring.RULES / "*.yml"), str(objectives_file)]
-    config["alerting"]["alertmanagers"] = [{"static_configs": [_target(settings, ports.alertmanager)]}]
+    config["alerting"]["alertmanagers"] = [{"static_configs": [_target([settings.host], ports.alertmanager)]}]
     return config
 
 
@@ -64,13 +65,15 @@ def _services(settings: Settings, product: Product) -> list[Config]:
         return []
     slot, ports = product.serving.slot, settings.ports
     return [
-        _target(settings, port, product=product.name, variant=variant, program=f"{product.name}_{variant}")
+        _target(
+            settings.places("serving"), port, product=product.name, variant=variant, program=f"{product.name}_{variant}"
+        )
         for variant, port in (("production", ports.production(slot)), ("candidate", ports.candidate(slot)))
     ]
 
 
-def _target(settings: Settings, port: int, **labels: str) -> Config:
-    place: Config = {"targets": [f"{settings.host}:{port}"]}
+def _target(hosts: Sequence[str], port: int, **labels: str) -> Config:
+    place: Config = {"targets": [f"{host}:{port}" for host in hosts]}
     return place | {"labels": labels} if labels else place
 
 

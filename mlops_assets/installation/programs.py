@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mlops_assets.installation import monitoring, postgres
 from mlops_assets.installation.guard import LIVEZ
 from mlops_assets.installation.secret_files import KEY_FILE, TOKEN_FILE
 from mlops_assets.rollout import gateway
-from mlops_assets.settings import DAGSTER_PREFIX, PROJECT, Settings
+from mlops_assets.settings import DAGSTER_PREFIX, PROJECT, Part, Settings
 from mlops_assets.training.spec import Product, Serving
 
 PYTHON = sys.executable
@@ -28,13 +29,16 @@ PRELOADED = ("mlops_assets.definitions", "mlops_assets.pipelines.dagster_assets"
 class Program:
     """One process that stays up. `ready_path` is asked over HTTP, else the port.
 
-    Programs of a `stage` start together, once those of the stage before that are `needed_by_next` are ready; those of
-    stage 3 watch the others, and start when all of these are ready.
+    It runs on hosts that have one of its `parts`, and is asked from other hosts too when it is `shared`. Programs of a
+    `stage` start together, once those of the stage before that are `needed_by_next` are ready; those of stage 3 watch
+    the others, and start when all of these are ready.
     """
 
     name: str
     command: tuple[str, ...]
     stage: int
+    parts: tuple[Part, ...] = ("orchestrator",)
+    shared: bool = False
     port: int | None = None
     ready_path: str | None = None
     user: str | None = None
@@ -44,21 +48,40 @@ class Program:
     needed_by_next: bool = False
     title: str = ""
 
+    def here(self, settings: Settings) -> str:
+        """The address at which this host's own programs ask it."""
+        return settings.here if self.shared else settings.host
+
+
+def all_programs(settings: Settings, products: Sequence[Product], gateway_digest: str = "") -> list[Program]:
+    """Those of the whole installation, on whichever hosts.
+
+    The digest of its configuration restarts a gateway that was started with another one.
+    """
+    found = platform_programs(settings) + rollout_programs(settings, gateway_digest)
+    return found + [program for product in products for program in product_programs(settings, product)]
+
+
+def of_this_host(settings: Settings, programs: Sequence[Program]) -> list[Program]:
+    """Those that run here, by MLOPS_PARTS."""
+    return [program for program in programs if any(settings.runs(part) for part in program.parts)]
+
 
 def platform_programs(settings: Settings) -> list[Program]:
     """Everything but the products' services: database, tracking, orchestration."""
     ports = settings.ports
-    host = settings.host
+    host, listen = settings.host, settings.listen
     workspace = str(PROJECT / "workspace.yaml")
     programs = [
         Program(
             name="mlflow",
             title="MLflow",
             stage=1,
+            shared=True,
             port=ports.mlflow,
             ready_path=LIVEZ,
             command=(
-                *(PYTHON, "-m", "mlops_assets.installation.run_mlflow", "--host", host, "--port", str(ports.mlflow)),
+                *(PYTHON, "-m", "mlops_assets.installation.run_mlflow", "--host", listen, "--port", str(ports.mlflow)),
                 *("--workers", "1", "--serve-artifacts"),
                 *("--artifacts-destination", f"{settings.storage}/mlflow"),
             ),
@@ -115,11 +138,12 @@ def platform_programs(settings: Settings) -> list[Program]:
             name="webserver",
             title="Dagster",
             stage=2,
+            shared=True,
             port=ports.dagster,
             ready_path=LIVEZ,
             command=(
                 *(PYTHON, "-m", "mlops_assets.installation.run_webserver"),
-                *("-h", host, "-p", str(ports.dagster), "-w", workspace, "--path-prefix", DAGSTER_PREFIX),
+                *("-h", listen, "-p", str(ports.dagster), "-w", workspace, "--path-prefix", DAGSTER_PREFIX),
             ),
         ),
         Program(
@@ -132,6 +156,7 @@ def platform_programs(settings: Settings) -> list[Program]:
             name="metrics",
             title="Metrics",
             stage=2,
+            shared=True,
             port=ports.metrics,
             ready_path="/livez",
             command=(PYTHON, "-m", "mlops_assets.observability.exporter"),
@@ -217,11 +242,13 @@ def _service(settings: Settings, product: Product, serving: Serving, variant: st
         name=name,
         title=f"{product.title}, {variant}",
         stage=2,
+        parts=("serving",),
+        shared=True,
         port=port,
         ready_path="/livez",
         command=(
             *(str(BIN / "bentoml"), "serve", "inference.service:service"),
-            *("--host", settings.host, "--port", str(port), "--working-dir", str(PROJECT)),
+            *("--host", settings.listen, "--port", str(port), "--working-dir", str(PROJECT)),
             *("--timeout-graceful-shutdown", "10", "--timeout-keep-alive", "75"),
         ),
         environment={
@@ -248,16 +275,15 @@ def _service(settings: Settings, product: Product, serving: Serving, variant: st
 
 
 def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
-    """What serves and compares: the log's shipper, the ledger's controller, the gateway, the control API.
-
-    The digest of its configuration restarts a gateway that was started with another one.
-    """
+    """What serves and compares: the log's shipper, the ledger's controller, the gateway, the control API."""
     ports = settings.ports
-    return [
+    found = [
         Program(
             name="shipper",
             title="Prediction log",
             stage=1,
+            # Each host ships what its own services answered and its own gateway failed to.
+            parts=("serving", "gateway"),
             command=(PYTHON, "-m", "inference.shipper"),
             environment={
                 "MLOPS_SHIPPER_DATABASE_URL": settings.database,
@@ -278,6 +304,8 @@ def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
             name="gateway",
             title="Gateway",
             stage=2,
+            parts=("gateway",),
+            shared=True,
             port=ports.gateway,
             command=gateway.command(BIN / "envoy", settings.gateway / "envoy.json"),
             environment={"MLOPS_GATEWAY_DIGEST": gateway_digest},
@@ -286,8 +314,14 @@ def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
             name="api",
             title="Control API",
             stage=2,
+            shared=True,
             port=ports.api_server,
             ready_path="/api/v1/health",
             command=(PYTHON, "-m", "mlops_assets.api.server"),
         ),
     ]
+    if not settings.runs("orchestrator"):
+        # Where the controller is, it does that too.
+        command = (PYTHON, "-m", "mlops_assets.installation.run_routes")
+        found.append(Program(name="routes", title="Gateway's routes", stage=1, parts=("gateway",), command=command))
+    return found

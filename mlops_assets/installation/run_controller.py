@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Iterator
 
 from mlops_assets.installation.gateway_files import online_products, routes_file
-from mlops_assets.installation.programs import Program, platform_programs, product_programs, rollout_programs
+from mlops_assets.installation.programs import Program, all_programs
 from mlops_assets.installation.secret_files import operator_token
 from mlops_assets.notifications.notifier import Notifier
 from mlops_assets.notifications.notifier import follow as tell
 from mlops_assets.notifications.probes import Probe
-from mlops_assets.rollout.controller import Controller, follow
+from mlops_assets.rollout.controller import Controller
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.rollout.registry import Registry
+from mlops_assets.rollout.routing import follow
 from mlops_assets.settings import Settings, load
 from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import declared_products
@@ -33,7 +35,8 @@ def controller(settings: Settings, products: list[Product], database: Database) 
     return Controller(
         Ledger(database),
         online_products(settings, products),
-        routes_file(settings),
+        # Where the gateway has a host of its own, `run_routes` does this there.
+        routes_file(settings) if settings.runs("gateway") else None,
         operator_token=operator_token(settings.secrets),
         registry=Registry(settings.mlflow_server_url, headers=settings.inner_headers()),
     )
@@ -41,14 +44,19 @@ def controller(settings: Settings, products: list[Product], database: Database) 
 
 def probes(settings: Settings, products: list[Product]) -> list[Probe]:
     """What people are told of when it stops answering: every program that has an address."""
-    programs = [*platform_programs(settings), *rollout_programs(settings, "")]
-    programs += [program for product in products for program in product_programs(settings, product)]
-    return [Probe(p.name, p.title, _address(settings, p)) for p in programs if p.port is not None]
+    programs = all_programs(settings, products)
+    return [probe for program in programs if program.port is not None for probe in _probes(settings, program)]
 
 
-def _address(settings: Settings, program: Program) -> str:
-    at = f"{settings.host}:{program.port}"
-    return f"http://{at}{program.ready_path}" if program.ready_path else f"tcp://{at}"
+def _probes(settings: Settings, program: Program) -> Iterator[Probe]:
+    places = settings.places(program.parts[0]) if program.shared else (settings.host,)
+    for place in places:
+        at = f"{place}:{program.port}"
+        address = f"http://{at}{program.ready_path}" if program.ready_path else f"tcp://{at}"
+        if len(places) == 1:
+            yield Probe(program.name, program.title, address)
+        else:
+            yield Probe(f"{program.name}@{place}", f"{program.title} on {place}", address)
 
 
 def main() -> None:
@@ -62,7 +70,7 @@ def main() -> None:
     notifier = Notifier(settings, database, probes(settings, products))
     telling = threading.Thread(target=tell, args=(notifier, stopped.wait), name="notifier", daemon=True)
     telling.start()
-    follow(controller(settings, products, database), stopped.wait)
+    follow(controller(settings, products, database).step, stopped.wait)
     telling.join(TELLING_SECONDS)
 
 

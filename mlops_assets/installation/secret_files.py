@@ -17,16 +17,32 @@ KEY_FILE = "key"
 TOKEN_FILE = "operator_token"  # noqa: S105 (a file's name)
 
 
-def prepare(folder: Path) -> None:
-    """Generate what isn't there yet; only the owner may read it. What is there never changes."""
+class MissingSecretError(RuntimeError):
+    """A host was not given what all hosts of an installation share; the message names the file."""
+
+
+def prepare(folder: Path, *, generate: bool = True) -> None:
+    """Generate what isn't there yet; only the owner may read it. What is there never changes.
+
+    Without `generate` everything has to be there: hosts with secrets of their own would not know each other.
+
+    Raises:
+        MissingSecretError: a file isn't there and may not be generated.
+    """
+    wanted = {
+        KEY_FILE: secrets.token_hex(32),
+        TOKEN_FILE: secrets.token_urlsafe(32),
+        INNER_TOKEN_FILE: secrets.token_urlsafe(32),
+    }
+    missing = [name for name in wanted if not (folder / name).exists()]
+    if missing and not generate:
+        raise MissingSecretError(f"{folder / missing[0]} is missing: copy it from the orchestrator's host")
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    for name, value in (
-        (KEY_FILE, secrets.token_hex(32)),
-        (TOKEN_FILE, secrets.token_urlsafe(32)),
-        (INNER_TOKEN_FILE, secrets.token_urlsafe(32)),
-    ):
-        _write_once(folder / name, value)
+    # A folder that was mounted to be read only is as whoever mounted it wanted it.
+    if os.access(folder, os.W_OK):
+        folder.chmod(0o700)
+    for name in missing:
+        _write_once(folder / name, wanted[name])
 
 
 def operator_token(folder: Path) -> str:

@@ -25,7 +25,7 @@ from mlops_assets.installation import (
     schema,
     secret_files,
 )
-from mlops_assets.installation.programs import Program, platform_programs, product_programs, rollout_programs
+from mlops_assets.installation.programs import Program, all_programs, of_this_host, platform_programs
 from mlops_assets.installation.report import Report
 from mlops_assets.installation.supervisor import Supervisor, tail
 from mlops_assets.settings import PROJECT, Settings
@@ -72,7 +72,7 @@ def prepare_home(settings: Settings) -> None:
     if postgres.system_user():
         # The database's own account has to pass through to its socket's folder, and may list nothing.
         settings.run_dir.chmod(0o711)
-    secret_files.prepare(settings.secrets)
+    secret_files.prepare(settings.secrets, generate=settings.runs("orchestrator"))
     shipped = PROJECT / "dagster_home" / "dagster.yaml"
     if settings.home != shipped.parent:
         shutil.copyfile(shipped, settings.home / "dagster.yaml")
@@ -90,13 +90,10 @@ def keep_logs(home: Path) -> None:
 
 
 def start(settings: Settings, products: list[Product], report: Report) -> list[Program]:
-    """Start everything that isn't running and return when all of it is ready."""
+    """Start everything of this host that isn't running and return when all of it is ready."""
     if (settings.home / RESTORING).exists():
         raise InstallationError(f"the restore of {settings.home} isn't finished: make it again with `mlops restore`")
-    if monitoring.wanted(settings):
-        monitoring_files.configure(settings, products)
-    programs = platform_programs(settings) + rollout_programs(settings, gateway_files.configure(settings, products))
-    programs += [p for product in products for p in product_programs(settings, product)]
+    programs = configured(settings, products)
     supervisor = Supervisor(settings)
     if not supervisor.running():
         lost = leftovers.marked(settings.home)
@@ -104,11 +101,12 @@ def start(settings: Settings, products: list[Product], report: Report) -> list[P
             with report.step(f"End {len(lost)} processes left by an earlier start"):
                 leftovers.end(lost)
     running = {s.name for s in supervisor.states().values() if s.state in ("RUNNING", "STARTING")}
-    wanted = {p.title: p.port for p in programs if p.port is not None and p.name not in running}
-    if "gateway" not in running:
-        # It listens there as well, for people.
-        wanted["Console"] = settings.ports.api
-    ports.refuse_taken(settings.host, wanted)
+    for address in {settings.host, settings.listen}:
+        wanted = {p.title: p.port for p in programs if p.port is not None and p.name not in running}
+        if settings.runs("gateway") and "gateway" not in running:
+            # It listens there as well, for people.
+            wanted["Console"] = settings.ports.api
+        ports.refuse_taken(address, wanted)
     if settings.embedded_database and "postgres" not in running:
         with report.step("Prepare the embedded PostgreSQL"):
             postgres.prepare(settings)
@@ -121,15 +119,25 @@ def start(settings: Settings, products: list[Product], report: Report) -> list[P
     return programs
 
 
+def configured(settings: Settings, products: list[Product]) -> list[Program]:
+    """The programs of this host, with every file that they read at their start written."""
+    if monitoring.wanted(settings):
+        monitoring_files.configure(settings, products)
+    digest = gateway_files.configure(settings, products) if settings.runs("gateway") else ""
+    return of_this_host(settings, all_programs(settings, products, digest))
+
+
 def _start_stages(
     settings: Settings, products: list[Product], supervisor: Supervisor, programs: list[Program], report: Report
 ) -> None:
     for program in (p for p in programs if p.stage == 0):
         supervisor.start_program(program.name)
-    with report.step("Database up, schemas up to date"):
-        schema.wait_for_database(settings)
-        schema.migrate(settings)
-        gateway_files.write_routes(settings, products)
+    if settings.runs("orchestrator"):
+        with report.step("Database up, schemas up to date"):
+            schema.wait_for_database(settings)
+            schema.migrate(settings)
+    if settings.runs("gateway"):
+        gateway_files.write_first_routes(settings, products)
     for stage in sorted({p.stage for p in programs} - {0, WATCHING_STAGE}):
         members = [p for p in programs if p.stage == stage]
         for program in members:
@@ -182,9 +190,9 @@ def is_ready(settings: Settings, program: Program) -> bool:
     if program.port is None:
         return True
     if program.ready_path is None:
-        return ports.answers(settings.host, program.port)
+        return ports.answers(program.here(settings), program.port)
     try:
-        url = f"http://{settings.host}:{program.port}{program.ready_path}"
+        url = f"http://{program.here(settings)}:{program.port}{program.ready_path}"
         return httpx.get(url, timeout=5).status_code < 400
     except httpx.HTTPError:
         return False

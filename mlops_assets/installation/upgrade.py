@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.installation import gateway_files, monitoring, monitoring_files, postgres, schema
-from mlops_assets.installation.programs import Program, platform_programs, product_programs, rollout_programs
+from mlops_assets.installation import gateway_files, postgres, schema
+from mlops_assets.installation.programs import Program
 from mlops_assets.installation.report import Report
 from mlops_assets.installation.supervisor import Supervisor
-from mlops_assets.installation.up import InstallationError, wait_ready
+from mlops_assets.installation.up import InstallationError, configured, wait_ready
 from mlops_assets.settings import Settings
 from mlops_assets.training.spec import Product
 
@@ -39,13 +39,12 @@ def upgrade(settings: Settings, products: list[Product], report: Report) -> int:
         raise InstallationError("nothing runs; the installed version starts with: mlops up")
     if settings.embedded_database:
         postgres.prepare(settings)
-    with report.step("Schemas up to date"):
-        schema.migrate(settings)
-    if monitoring.wanted(settings):
-        monitoring_files.configure(settings, products)
-    programs = platform_programs(settings) + rollout_programs(settings, gateway_files.configure(settings, products))
-    programs += [p for product in products for p in product_programs(settings, product)]
-    gateway_files.write_routes(settings, products)
+    if settings.runs("orchestrator"):
+        with report.step("Schemas up to date"):
+            schema.migrate(settings)
+    programs = configured(settings, products)
+    if settings.runs("gateway"):
+        gateway_files.write_first_routes(settings, products)
     supervisor.write_config(programs)
     added, changed, removed = supervisor.reload()
     for name in removed:
@@ -92,7 +91,9 @@ def _wait(done: Any, seconds: float, program: Program, verb: str) -> None:
 
 def _ready(settings: Settings, program: Program) -> bool:
     try:
-        return httpx.get(f"http://{settings.host}:{program.port}/readyz", timeout=ASK_SECONDS).status_code == 200
+        return (
+            httpx.get(f"http://{program.here(settings)}:{program.port}/readyz", timeout=ASK_SECONDS).status_code == 200
+        )
     except httpx.HTTPError:
         return False
 

@@ -58,7 +58,7 @@ def play(settings: Settings, console: Console, product: Product, crowd: Crowd, h
     """Play until the newest rollout has its verdict; the evidence of its last look."""
     if product.task == "anomaly":
         raise RehearsalError(f"{product.title}: nobody can be played who knows the actual values; there are none")
-    if not answers(settings.host, settings.ports.gateway):
+    if not answers(settings.places("gateway")[0], settings.ports.gateway):
         raise RehearsalError(f"the gateway doesn't answer at {settings.gateway_url}; run: mlops up")
     database = Database.connect(settings.database)
     ledger = Ledger(database)

@@ -7,21 +7,17 @@ Add here what must follow a decision by itself. Keep out decisions that rest on 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
-from mlops_assets.rollout import gateway
-from mlops_assets.rollout.gateway import Upstream
 from mlops_assets.rollout.ledger import Conflict, Ledger, LedgerError, State
 from mlops_assets.rollout.phases import Phase
-from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.registry import Registry
+from mlops_assets.rollout.routing import Online, Router
 
 ACTOR = "platform"
 ASK_SECONDS = 1.0
@@ -37,24 +33,6 @@ class Ask(Protocol):
     def __call__(self, url: str) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True)
-class Online:
-    """A product that is served: where its services are and how its rollouts go."""
-
-    name: str
-    policy: RolloutPolicy
-    upstream: Upstream
-    host: str = "127.0.0.1"
-
-    @property
-    def production_url(self) -> str:
-        return f"http://{self.host}:{self.upstream.production_port}"
-
-    @property
-    def candidate_url(self) -> str:
-        return f"http://{self.host}:{self.upstream.candidate_port}"
-
-
 def ask_service(url: str) -> dict[str, Any]:
     """GET /readyz of a service; {} when it doesn't answer, with anything but its own record of itself."""
     try:
@@ -65,13 +43,13 @@ def ask_service(url: str) -> dict[str, Any]:
 
 
 class Controller:
-    """One step looks at every product once. `routes_file` is what the gateway reads."""
+    """One step looks at every product once. `routes_file` is what the gateway reads; None where it has its own host."""
 
     def __init__(
         self,
         ledger: Ledger,
         products: Sequence[Online],
-        routes_file: Path,
+        routes_file: Path | None,
         *,
         operator_token: str | None = None,
         registry: Registry | None = None,
@@ -80,8 +58,7 @@ class Controller:
     ) -> None:
         self._ledger = ledger
         self._products = products
-        self._routes_file = routes_file
-        self._token = operator_token
+        self._router = routes_file and Router(ledger, products, routes_file, operator_token=operator_token)
         self._registry = registry
         self._ask = ask
         self._now = now
@@ -92,7 +69,8 @@ class Controller:
         """Agree with the newest decisions. Raises SQLAlchemyError when the ledger can't be read."""
         self._steps += 1
         states = {product.name: self._ledger.state(product.name) for product in self._products}
-        self.write_routes(states)
+        if self._router:
+            self._router.write(states)
         for product in self._products:
             state = states[product.name]
             try:
@@ -103,17 +81,11 @@ class Controller:
                 log.warning("%s: %s", product.name, error)
             self._align(product.name, state)
 
-    def write_routes(self, states: Mapping[str, State]) -> None:
-        """Give the gateway the shares of these states."""
-        upstreams = [product.upstream for product in self._products]
-        if gateway.write(self._routes_file, gateway.routes(upstreams, states, operator_token=self._token)):
-            log.info("gateway: %s", "; ".join(_told(state) for state in states.values()))
-
     def _move_on(self, product: Online, state: State) -> None:
         if state.phase is Phase.SHADOW:
             self._begin(product, state)
         elif state.phase is Phase.PROMOTING:
-            if self._serves(product.production_url, state.production):
+            if _all_serve(self._told(product.production_urls), state.production):
                 self._ledger.watch(
                     product.name, actor=ACTOR, reason=f"release {state.production} serves", expected_seq=state.seq
                 )
@@ -125,19 +97,19 @@ class Controller:
         """Give users to a candidate that is loaded; withdraw one that can't be."""
         if state.paused:
             return
-        told = self._ask(product.candidate_url)
-        if told.get("ready") and told.get("version") == state.candidate:
+        told = self._told(product.candidate_urls)
+        if _all_serve(told, state.candidate):
             reason = f"release {state.candidate} is loaded beside production"
             steps = product.policy.steps
             self._ledger.begin(product.name, steps, actor=ACTOR, reason=reason, expected_seq=state.seq)
         elif self._hours(product, state) * 60 >= product.policy.load_minutes:
-            why = told.get("failure") or "its service doesn't say why"
+            why = next((one["failure"] for one in told if one.get("failure")), "its service doesn't say why")
             reason = f"release {state.candidate} wasn't loaded in {product.policy.load_minutes:g} minutes: {why}"
             self._ledger.rollback(product.name, actor=ACTOR, reason=reason[:500], expected_seq=state.seq)
 
-    def _serves(self, url: str, version: int | None) -> bool:
-        told = self._ask(url)
-        return bool(told.get("ready")) and told.get("version") == version
+    def _told(self, urls: Sequence[str]) -> list[dict[str, Any]]:
+        """What the services say that answer. A host that is down holds up nothing: the gateway gives it nobody."""
+        return [told for url in urls if (told := self._ask(url))]
 
     def _hours(self, product: Online, state: State) -> float:
         """Hours of the policy's time since the phase began."""
@@ -158,25 +130,5 @@ class Controller:
             log.warning("%s: the registry's aliases are not moved yet: %s", product, error)
 
 
-def follow(controller: Controller, pause: Callable[[float], bool], poll_seconds: float = 0.5) -> None:
-    """Step until `pause(seconds)` returns True. A database that is down is told once and waited for."""
-    unreachable = False
-    while True:
-        try:
-            controller.step()
-            if unreachable:
-                log.info("the ledger can be read again")
-            unreachable = False
-        except SQLAlchemyError as error:
-            if not unreachable:
-                log.warning("the ledger can't be read: %s; what is routed stays", type(error).__name__)
-            unreachable = True
-        except Exception:  # a fault in one step must not end the following for good
-            log.exception("a step failed")
-        if pause(poll_seconds):
-            return
-
-
-def _told(state: State) -> str:
-    split = f", {state.candidate_share:.0%} to candidate {state.candidate}" if state.comparing else ""
-    return f"{state.product} production {state.production}{split}"
+def _all_serve(told: Sequence[dict[str, Any]], version: int | None) -> bool:
+    return bool(told) and all(one.get("ready") and one.get("version") == version for one in told)

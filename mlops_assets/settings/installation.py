@@ -13,10 +13,12 @@ import re
 import tempfile
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mlops_assets.settings.hosts import HostSettings
 from mlops_assets.settings.ports import Port, Ports
 from mlops_assets.settings.provider import ProviderSettings
 
@@ -37,7 +39,7 @@ class SettingsError(ValueError):
     """The environment holds a value that can't be used; the message names the variable."""
 
 
-class Settings(ProviderSettings):
+class Settings(HostSettings, ProviderSettings):
     """One installation. `home` holds all its state; two installations differ by `home` and `port_offset`."""
 
     model_config = SettingsConfigDict(
@@ -53,7 +55,6 @@ class Settings(ProviderSettings):
     database_url: SecretStr | None = None
     storage_url: str | None = None
     dask_address: str | None = None
-    host: str = "127.0.0.1"
     # Of all runs, and among them of declared pipelines: the products' runs always find a place beside those.
     max_concurrent_runs: int = Field(default=10, ge=1, le=1000)
     max_concurrent_pipeline_runs: int = Field(default=5, ge=1, le=1000)
@@ -114,6 +115,13 @@ class Settings(ProviderSettings):
         if url is not None and not url.get_secret_value().startswith("postgresql+psycopg2://"):
             raise ValueError("must start with postgresql+psycopg2://")
         return url
+
+    @model_validator(mode="after")
+    def _shared_state(self) -> Self:
+        for name, what in (("database_url", "database"), ("storage_url", "storage")):
+            if not self.alone and not getattr(self, name):
+                raise ValueError(f"MLOPS_{name.upper()}: without it, only one host that runs all parts has a {what}")
+        return self
 
     @cached_property
     def ports(self) -> Ports:
@@ -199,12 +207,12 @@ class Settings(ProviderSettings):
 
     @property
     def gateway_url(self) -> str:
-        return f"http://{self.host}:{self.ports.gateway}"
+        return f"http://{self.places('gateway')[0]}:{self.ports.gateway}"
 
     @property
     def api_url(self) -> str:
         """The door: control API and console, and behind their sign-in Dagster and MLflow. What people are shown."""
-        return f"http://{self.host}:{self.ports.api}"
+        return f"http://{self.places('gateway')[0]}:{self.ports.api}"
 
     @property
     def dagster_url(self) -> str:
@@ -224,17 +232,17 @@ class Settings(ProviderSettings):
     @property
     def api_server_url(self) -> str:
         """The control API behind the door, for the installation's own programs."""
-        return f"http://{self.host}:{self.ports.api_server}"
+        return f"http://{self.places('orchestrator')[0]}:{self.ports.api_server}"
 
     @property
     def dagster_server_url(self) -> str:
         """Dagster's webserver behind the door; it asks for the inner token."""
-        return f"http://{self.host}:{self.ports.dagster}{DAGSTER_PREFIX}"
+        return f"http://{self.places('orchestrator')[0]}:{self.ports.dagster}{DAGSTER_PREFIX}"
 
     @property
     def mlflow_server_url(self) -> str:
         """MLflow's server behind the door; it asks for the inner token."""
-        return f"http://{self.host}:{self.ports.mlflow}"
+        return f"http://{self.places('orchestrator')[0]}:{self.ports.mlflow}"
 
     @property
     def inner_token(self) -> str | None:
@@ -256,7 +264,7 @@ class Settings(ProviderSettings):
 
     @property
     def metrics_url(self) -> str:
-        return f"http://{self.host}:{self.ports.metrics}"
+        return f"http://{self.places('orchestrator')[0]}:{self.ports.metrics}"
 
     @property
     def prometheus_url(self) -> str:

@@ -49,10 +49,11 @@ class Service:
     """One stub, and how to tell it what to do."""
 
     port: int
+    host: str = "127.0.0.1"
 
     def control(self, **changes: Any) -> dict[str, Any]:
         """Change how it answers; what it was asked since the last change comes back."""
-        url = f"http://127.0.0.1:{self.port}/control"
+        url = f"http://{self.host}:{self.port}/control"
         method = "POST" if changes else "GET"
         found = httpx.request(method, url, json=changes or None, timeout=5, **PLAIN)
         return dict(found.json())

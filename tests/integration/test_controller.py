@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops_assets.rollout.controller import Controller, Online
+from mlops_assets.rollout.controller import Controller
 from mlops_assets.rollout.gateway import Upstream
 from mlops_assets.rollout.ledger import Event, Ledger
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.rollout.policy import RolloutPolicy
 from mlops_assets.rollout.registry import Registry
+from mlops_assets.rollout.routing import Online
 from mlops_assets.settings import PROJECT
 from mlops_assets.storage.database import Database, DatasetVersion
 
@@ -109,6 +111,39 @@ def test_a_promotion_is_watched_and_settles(ledger: Ledger, tmp_path: Path) -> N
     assert ledger.state(PRODUCT).phase is Phase.WATCH
     controller(ledger, tmp_path, services, now=lambda: datetime.now(UTC) + timedelta(hours=25)).step()
     assert ledger.state(PRODUCT).phase is Phase.DONE
+
+
+def test_with_several_hosts_all_that_answer_must_hold_it(ledger: Ledger, tmp_path: Path) -> None:
+    told: dict[str, dict[str, Any]] = {}
+
+    def ask(url: str) -> dict[str, Any]:
+        return told.get(url, {})
+
+    def hosts_hold(variant_port: int, *versions: int | None) -> None:
+        for number, version in enumerate(versions, start=2):
+            url = f"http://127.0.0.{number}:{variant_port}"
+            told[url] = {} if version is None else {"ready": True, "version": version}
+
+    where = replace(WHERE, addresses=("127.0.0.2", "127.0.0.3"))
+    online = Online(PRODUCT, RolloutPolicy(), where)
+    steps = Controller(ledger, [online], tmp_path / "routes.json", ask=ask)
+    hosts_hold(6002, 2, 1)
+    steps.step()
+    assert ledger.state(PRODUCT).phase is Phase.SHADOW
+    # One that is down holds up nothing.
+    hosts_hold(6002, 2, None)
+    steps.step()
+    assert ledger.state(PRODUCT).phase is Phase.HOLD
+    ledger.promote(PRODUCT, "kim", "better")
+    hosts_hold(6001, 1, 2)
+    steps.step()
+    assert ledger.state(PRODUCT).phase is Phase.PROMOTING
+    hosts_hold(6001, None, None)
+    steps.step()
+    assert ledger.state(PRODUCT).phase is Phase.PROMOTING
+    hosts_hold(6001, 2, 2)
+    steps.step()
+    assert ledger.state(PRODUCT).phase is Phase.WATCH
 
 
 def test_a_paused_product_stays_where_it_is(ledger: Ledger, tmp_path: Path) -> None:

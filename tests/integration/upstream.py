@@ -1,7 +1,8 @@
 """A stand-in for a product's service that tests can make fail, hang, reset, refuse or be busy.
 
-`python -m tests.integration.upstream NAME PORT` answers every path with what it was asked, as JSON. `POST /control`
-with `{"mode": …, "ready": …, "seconds": …}` changes how; `GET /control` tells what was asked since the last change.
+`python -m tests.integration.upstream NAME PORT HOST` answers every path with what it was asked, as JSON.
+`POST /control` with `{"mode": …, "ready": …, "seconds": …}` changes how; `GET /control` tells what was asked since the
+last change.
 Keep out anything a product does.
 """
 
@@ -118,9 +119,9 @@ class Connection(asyncio.Protocol):
 
 
 @contextmanager
-def upstream(name: str, port: int, folder: Path) -> Iterator[Any]:
+def upstream(name: str, port: int, folder: Path, host: str = "127.0.0.1") -> Iterator[Any]:
     """A started stub; its process."""
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{host}:{port}"
 
     def ready() -> bool:
         try:
@@ -128,17 +129,17 @@ def upstream(name: str, port: int, folder: Path) -> Iterator[Any]:
         except httpx.HTTPError:
             return False
 
-    command = [sys.executable, "-m", "tests.integration.upstream", name, str(port)]
-    with process(command, folder / f"{name}-{port}.log", ready) as running:
+    command = [sys.executable, "-m", "tests.integration.upstream", name, str(port), host]
+    with process(command, folder / f"{name}-{host}-{port}.log", ready) as running:
         yield running
 
 
-async def serve(name: str, port: int) -> None:
+async def serve(name: str, port: int, host: str) -> None:
     loop = asyncio.get_running_loop()
     stub = Stub(name)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    server = await loop.create_server(lambda: Connection(stub), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Connection(stub), host, port, backlog=1024)
     await stopped.wait()
     server.close()
 
@@ -147,4 +148,4 @@ if __name__ == "__main__":
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(sys.argv[1], int(sys.argv[2])))
+        runner.run(serve(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

@@ -26,7 +26,7 @@ def serve(settings: Settings, stopping: threading.Event) -> None:
     """Serve until `stopping`. OSError: the port can't be had."""
     rising = Rising(settings.home / "metrics" / "counters.json")
     lookout = Lookout(all_collectors(settings, rising), rising)
-    server = ExporterServer(settings.host, settings.ports.metrics, lookout)
+    server = ExporterServer(settings.listen, settings.ports.metrics, lookout)
     lookout.start()
     threading.Thread(target=server.serve_forever, name="answer", daemon=True).start()
     log.info("metrics at %s/metrics", settings.metrics_url)

@@ -7,15 +7,20 @@ kinds of user it serves. Add here what belongs to the connection to a service. K
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_assets.rollout.envoy.upstreams import Config, Limits, Upstream, seconds, unwatched
+from mlops_assets.settings import is_address
 
 ADMIN = "admin"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # Shorter than the services keep an idle connection (75 s): the side that closes is then never mid-request.
 IDLE_SECONDS = 30.0
 PROBE_SECONDS = 1.0
+LOOK_UP_SECONDS = 2.0
+# In per cent: with a thousandth of its members, a service still takes everybody.
+ANY_MEMBER_DOES = 100_000
 FAILURES_UNTIL_EJECTED = 5
 EJECTION_LOOK_SECONDS = 0.5
 # Envoy's own remedy when hosts are missing is to use all of them alike; ours is an order. And what is learnt of a
@@ -25,8 +30,8 @@ HEALTH_COUNTS: Config = {"healthy_panic_threshold": {"value": 0}, "update_merge_
 
 def product_clusters(upstream: Upstream, limits: Limits) -> list[Config]:
     """The six clusters of a product: each service watched and unwatched, and one for each kind of user."""
-    production = _service(upstream.production, upstream.address, upstream.production_port, limits)
-    candidate = _service(upstream.candidate, upstream.address, upstream.candidate_port, limits)
+    production = _service(upstream.production, upstream.addresses, upstream.production_port, limits)
+    candidate = _service(upstream.candidate, upstream.addresses, upstream.candidate_port, limits)
     last = [unwatched(upstream.production), unwatched(upstream.candidate)]
     return [
         *(production | _watch(*limits.production_ejection), candidate | _watch(*limits.candidate_ejection)),
@@ -45,11 +50,11 @@ def admin_cluster(socket: Path) -> Config:
     }
 
 
-def _service(name: str, address: str, port: int, limits: Limits) -> Config:
+def _service(name: str, addresses: Sequence[str], port: int, limits: Limits) -> Config:
     return {
         "name": name,
         "connect_timeout": seconds(limits.connect_seconds),
-        "load_assignment": endpoint(name, {"socket_address": {"address": address, "port_value": port}}),
+        **at_hosts(name, addresses, port),
         "typed_extension_protocol_options": {
             HTTP_OPTIONS: {
                 "@type": f"type.googleapis.com/{HTTP_OPTIONS}",
@@ -123,6 +128,22 @@ def _breakers(limits: Limits) -> Config:
     return {"thresholds": [threshold]}
 
 
-def endpoint(name: str, address: Config) -> Config:
-    """The one address of a cluster."""
-    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
+def endpoint(name: str, *addresses: Config) -> Config:
+    """The addresses of a cluster."""
+    found = [{"endpoint": {"address": address}} for address in addresses]
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": found}]}
+
+
+def at_hosts(name: str, hosts: Sequence[str], port: int) -> Config:
+    """Where a cluster's members are. Names are looked up again and again: hosts come and go behind them."""
+    members = endpoint(name, *({"socket_address": {"address": host, "port_value": port}} for host in hosts))
+    # While one member is well, nobody is sent to another service because others of it are not.
+    members["policy"] = {"overprovisioning_factor": ANY_MEMBER_DOES}
+    if all(is_address(host) for host in hosts):
+        return {"load_assignment": members}
+    return {
+        "load_assignment": members,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_ONLY",
+        "dns_refresh_rate": seconds(LOOK_UP_SECONDS),
+    }

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mlops_assets.rollout.envoy.access_log import door_log
-from mlops_assets.rollout.envoy.clusters import HTTP_OPTIONS, IDLE_SECONDS, endpoint
+from mlops_assets.rollout.envoy.clusters import HTTP_OPTIONS, IDLE_SECONDS, at_hosts
 from mlops_assets.rollout.envoy.door_replies import door_replies, refusal
 from mlops_assets.rollout.envoy.listener import http_filter, http_listener, router, what_clients_may_send
-from mlops_assets.rollout.envoy.upstreams import Config, Limits, seconds
+from mlops_assets.rollout.envoy.upstreams import LOOPBACK, Config, Limits, seconds
 from mlops_assets.rollout.envoy.users import CLAIMS, header_mutations
 from mlops_assets.settings import ROLE_HEADER, WHO_HEADER
 
@@ -62,7 +62,10 @@ SANDBOX = "sandbox; frame-ancestors 'self'"
 
 @dataclass(frozen=True)
 class Door:
-    """Where the door listens, where what is behind it does, and the token that shows that it is the gateway."""
+    """Where the door listens, where what is behind it does, and the token that shows that it is the gateway.
+
+    `behind` is the name or address of the host that runs what is behind it.
+    """
 
     host: str
     port: int
@@ -70,6 +73,7 @@ class Door:
     dagster_port: int
     mlflow_port: int
     inner_token: str = field(repr=False)
+    behind: str = LOOPBACK
 
 
 def door_listener(door: Door, limits: Limits) -> Config:
@@ -120,7 +124,7 @@ def door_clusters(door: Door) -> list[Config]:
         {
             "name": name,
             "connect_timeout": seconds(CONNECT_SECONDS),
-            "load_assignment": endpoint(name, {"socket_address": {"address": door.host, "port_value": port}}),
+            **at_hosts(name, [door.behind], port),
             "typed_extension_protocol_options": {
                 HTTP_OPTIONS: {
                     "@type": f"type.googleapis.com/{HTTP_OPTIONS}",
@@ -155,7 +159,7 @@ def _sign_in(door: Door) -> Config:
             "transport_api_version": "V3",
             "http_service": {
                 "server_uri": {
-                    "uri": f"http://{door.host}:{door.api_port}",
+                    "uri": f"http://{door.behind}:{door.api_port}",
                     "cluster": SIGN_IN,
                     "timeout": seconds(SIGN_IN_SECONDS),
                 },
@@ -198,7 +202,7 @@ def _routes(door: Door) -> Iterator[Config]:
         yield _behind(door, {"prefix": folder}, dagster, SANDBOX)
     yield _behind(door, {"prefix": "/dagster/"}, dagster)
     # MLflow answers only those who call it by an address of its own; its files name each other relative to its page.
-    mlflow = {"cluster": MLFLOW, "prefix_rewrite": "/", "host_rewrite_literal": f"{door.host}:{door.mlflow_port}"}
+    mlflow = {"cluster": MLFLOW, "prefix_rewrite": "/", "host_rewrite_literal": f"{door.behind}:{door.mlflow_port}"}
     yield _behind(door, {"path": "/mlflow/"}, mlflow)
     static = mlflow | {"prefix_rewrite": "/static-files/"}
     yield _behind(door, {"prefix": "/mlflow/static-files/"}, static)
@@ -209,6 +213,8 @@ def _routes(door: Door) -> Iterator[Config]:
             "match": {"prefix": "/"},
             "route": {"cluster": API, "timeout": "0s", "retry_policy": AGAIN},
             "request_headers_to_remove": [UPGRADE_HEADER, "x-forwarded-proto"],
+            # By this it believes another host from which address a client came.
+            **({"request_headers_to_add": [_set(DOOR_HEADER, door.inner_token)]} if door.behind != LOOPBACK else {}),
         }
     )
 

@@ -34,6 +34,8 @@ from mlops_assets.rollout.envoy.users import COOKIE_VALUE
 from mlops_assets.rollout.state import State
 
 WHOLE = 10_000
+PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
+RETRY_HOST = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
 ROUTE_CONFIGURATION = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
 
@@ -65,7 +67,7 @@ def route_response(
                 "domains": ["*"],
                 "routes": found,
                 "request_body_buffer_limit": limits.body_bytes,
-                "retry_policy": _stand_in(limits.try_seconds),
+                "retry_policy": _stand_in(limits.try_seconds, replicated=any(u.replicated for u in ordered)),
             }
         ],
         "request_headers_to_remove": [
@@ -119,7 +121,7 @@ class _Product:
     def pages(self, prefix: str = "") -> Iterator[Config]:
         """What every service has: feedback, state, documentation, pages."""
         yield from self._to_services({"path": prefix + FEEDBACK_PATH}, FEEDBACK_PATH if prefix else None, {})
-        slower = {"retry_policy": _stand_in(self.limits.page_try_seconds)}
+        slower = {"retry_policy": _stand_in(self.limits.page_try_seconds, replicated=self.upstream.replicated)}
         for page in PAGES:
             yield from self._to_services({"path": prefix + page}, page if prefix else None, slower)
         for folder in PAGE_FOLDERS:
@@ -177,21 +179,29 @@ class _Product:
         }
 
 
-def _stand_in(try_seconds: float) -> Config:
+def _stand_in(try_seconds: float, *, replicated: bool) -> Config:
     """More tries when a service gives 5xx, hangs, resets or refuses; never after a 4xx.
 
     Two more, because the stand-in may be left out for what it did a minute ago: then the second try goes to the same
-    service as the last resort, and only the third to the stand-in.
+    service as the last resort, and only the third to the stand-in. A service on several hosts is asked twice, on
+    different ones, before another service stands in.
     """
     priority = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+    on_others = {
+        "retry_host_predicate": [
+            {"name": PREVIOUS_HOSTS, "typed_config": {"@type": f"{RETRY_HOST}.PreviousHostsPredicate"}}
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
     return {
         "retry_on": "5xx",
-        "num_retries": 2,
+        "num_retries": 3 if replicated else 2,
+        **(on_others if replicated else {}),
         "per_try_timeout": seconds(try_seconds),
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
         "retry_priority": {
             "name": "envoy.retry_priorities.previous_priorities",
-            "typed_config": {"@type": f"type.googleapis.com/{priority}", "update_frequency": 1},
+            "typed_config": {"@type": f"type.googleapis.com/{priority}", "update_frequency": 2 if replicated else 1},
         },
     }
 

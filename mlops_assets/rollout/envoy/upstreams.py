@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_assets.settings import is_address
+
 LOOPBACK = "127.0.0.1"
 USER_HEADER = "x-user-id"
 USER_COOKIE = "mlops_user"
@@ -41,7 +43,13 @@ class Upstream:
     paths: tuple[str, ...]
     production_port: int
     candidate_port: int
-    address: str = LOOPBACK
+    # The serving hosts, names or addresses; each has both services.
+    addresses: tuple[str, ...] = (LOOPBACK,)
+
+    @property
+    def replicated(self) -> bool:
+        """Whether each service may run on several hosts."""
+        return len(self.addresses) > 1 or not is_address(self.addresses[0])
 
     @property
     def production(self) -> str:

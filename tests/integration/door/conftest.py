@@ -59,7 +59,7 @@ def installed(settings: Settings, webserver: str, mlflow: str, tables: Database)
     products = declared_products()
     gateway_files.configure(settings, products)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    gateway_files.write_routes(settings, products)
+    gateway_files.write_first_routes(settings, products)
     app = create_app(settings, tables, token=OPERATORS_TOKEN, subjects=[])
     program = next(program for program in rollout_programs(settings, "x") if program.name == "gateway")
     with (

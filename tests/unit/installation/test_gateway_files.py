@@ -37,10 +37,10 @@ def test_it_listens_where_the_settings_say_and_tells_nobody_the_inner_token(tmp_
 def test_a_product_is_found_under_its_own_paths(tmp_path: Path) -> None:
     online, second = gateway_files.online_products(Settings(home=tmp_path), declared_products())
     assert second.upstream.paths == ("/api/score_accident", "/api/score_accident/batch")
-    assert second.production_url == "http://127.0.0.1:6011"
+    assert second.production_urls == ("http://127.0.0.1:6011",)
     assert online.upstream.paths == (
         "/api/predict_home_price",
         "/api/predict_home_price/batch",
         "/api/get_location_names",
     )
-    assert (online.production_url, online.candidate_url) == ("http://127.0.0.1:6001", "http://127.0.0.1:6002")
+    assert (*online.production_urls, *online.candidate_urls) == ("http://127.0.0.1:6001", "http://127.0.0.1:6002")

@@ -6,7 +6,16 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mlops_assets.installation.secret_files import KEY_FILE, TOKEN_FILE, inner_token, operator_token, prepare
+import pytest
+
+from mlops_assets.installation.secret_files import (
+    KEY_FILE,
+    TOKEN_FILE,
+    MissingSecretError,
+    inner_token,
+    operator_token,
+    prepare,
+)
 from mlops_assets.settings import INNER_TOKEN_FILE
 
 
@@ -38,3 +47,15 @@ def test_starts_at_once_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         seen = list(pool.map(lambda _: (prepare(tmp_path), operator_token(tmp_path))[1], range(16)))
     assert len(set(seen)) == 1
+
+
+def test_a_host_without_the_orchestrator_makes_up_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    with pytest.raises(MissingSecretError, match=str(folder / KEY_FILE)):
+        prepare(folder, generate=False)
+    assert not folder.exists()
+    prepare(tmp_path / "orchestrator")
+    (tmp_path / "orchestrator").rename(folder)
+    given = contents(folder)
+    prepare(folder, generate=False)
+    assert contents(folder) == given

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlops_assets.rollout import gateway
-from mlops_assets.rollout.envoy.door import API, DAGSTER, EXT_AUTHZ, MLFLOW
+from mlops_assets.rollout.envoy.door import API, DAGSTER, DOOR_HEADER, EXT_AUTHZ, MLFLOW
 
 TOKEN = "an-inner-token"
 DOOR = gateway.Door("127.0.0.1", 8000, 8001, 3000, 5000, TOKEN)
@@ -25,7 +26,11 @@ def configured(door: gateway.Door | None) -> dict[str, Any]:
 
 @pytest.fixture
 def routes() -> list[dict[str, Any]]:
-    (listener,) = (x for x in configured(DOOR)["static_resources"]["listeners"] if x["name"] == "door")
+    return routes_of(DOOR)
+
+
+def routes_of(door: gateway.Door) -> list[dict[str, Any]]:
+    (listener,) = (x for x in configured(door)["static_resources"]["listeners"] if x["name"] == "door")
     manager = listener["filter_chains"][0]["filters"][-1]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
     return list(host["routes"])
@@ -48,6 +53,15 @@ def test_the_inner_token_goes_nowhere_else(routes: list[dict[str, Any]]) -> None
     assert {route["route"]["cluster"] for route in elsewhere if "route" in route} == {API}
     assert TOKEN not in json.dumps(elsewhere)
     assert TOKEN not in repr(DOOR)
+
+
+def test_a_control_api_on_another_host_is_shown_that_it_is_the_gateway_that_asks() -> None:
+    routes = routes_of(replace(DOOR, behind="orchestrator"))
+    (plain,) = (route for route in routes if route.get("route", {}).get("cluster") == API)
+    (added,) = plain["request_headers_to_add"]
+    assert added == {
+        "header": {"key": DOOR_HEADER, "value": TOKEN}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }  # fmt: skip
 
 
 def test_the_other_listeners_are_what_they_are_without_it() -> None:
