@@ -16,7 +16,7 @@ tier=${1:-all}
 [ $# -gt 0 ] && shift
 
 # A browser for the pages, a load generator, git, a Python that every user may run, and what watches the platform,
-# where the system has none. The last two would be started when they are installed, and hold the ports that tests use.
+# where the system has none. Servers would be started when they are installed, and hold the ports that tests use.
 system_packages() {
   local missing=()
   command -v chromium >/dev/null || missing+=(chromium)
@@ -25,6 +25,9 @@ system_packages() {
   [ -x /usr/bin/python3 ] || missing+=(python3)
   command -v prometheus >/dev/null || missing+=(prometheus)
   command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || missing+=(prometheus-alertmanager)
+  # A server of one's own, with TLS.
+  compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+  command -v openssl >/dev/null || missing+=(openssl)
   [ ${#missing[@]} -eq 0 ] && return
   echo "== installing ${missing[*]}"
   install_quietly "${missing[@]}" || { echo "install ${missing[*]}: the tests need them" >&2; return 1; }

@@ -21,6 +21,9 @@ from mlops_assets.settings import Settings
 from mlops_assets.storage.database import MIGRATIONS
 
 JOBS = 2
+# Where Debian and its like keep every version of the programs.
+INSTALLED = Path("/usr/lib/postgresql")
+TLS = ("require", "verify-ca", "verify-full")
 LONGEST_SECONDS = 6 * 3600
 STOP_SECONDS = 60
 # Partitions are tables of their own; what they are partitions of would count their rows again.
@@ -89,7 +92,7 @@ def dump(settings: Settings, snapshot_name: str, into: Path) -> None:
         settings,
         "pg_dump",
         [
-            *("--format=directory", f"--jobs={JOBS}", "--compress=gzip:1", f"--file={into}"),
+            *("--format=directory", f"--jobs={JOBS}", "--compress=1", f"--file={into}"),
             *(f"--snapshot={snapshot_name}", "--no-owner", "--no-privileges", "--strict-names", *schemas),
         ],
     )
@@ -134,23 +137,50 @@ def tables(settings: Settings) -> list[str]:
         engine.dispose()
 
 
-def _run(settings: Settings, program: str, arguments: list[str]) -> None:
-    url = make_url(settings.database)
-    query = {name: str(value) for name, value in url.query.items()}
-    # Certificates are looked for at home; nothing else of this process concerns them.
-    environment = {"HOME": str(Path.home()), "LC_ALL": "C.UTF-8"}
+def program_of(settings: Settings, program: str) -> Path:
+    """The newest there is, of the embedded server and the system's, since none can read a server newer than itself.
+
+    The embedded server's know no TLS. Raises BackupError where the database needs that and the system has none.
+    """
+    own = {postgres.version(): postgres.binaries() / program}
+    if settings.embedded_database:
+        return own[postgres.version()]
+    needs_tls = make_url(settings.database).query.get("sslmode") in TLS
+    system = {int(path.parts[-3]): path for path in INSTALLED.glob(f"[0-9]*/bin/{program}")}
+    found = system | ({} if needs_tls else own)
+    if not found:
+        raise BackupError(f"{program} with TLS isn't installed. On Debian or Ubuntu: apt-get install postgresql-client")
+    return found[max(found)]
+
+
+def connection_environment(database: str) -> dict[str, str]:
+    """What PostgreSQL's programs read from their environment to connect as an SQLAlchemy URL says.
+
+    Several `host=name:port` in the URL's query are servers to try in turn.
+    """
+    url = make_url(database)
+    query = {name: (value,) if isinstance(value, str) else value for name, value in url.query.items()}
+    places = [place.rpartition(":")[::2] if ":" in place else (place, "") for place in query.pop("host", ())]
+    hosts = [url.host] if url.host else [host or port for host, port in places]
+    ports = [str(url.port)] if url.port else [port for host, port in places if host and port]
     given = {
-        "PGHOST": url.host or query.pop("host", None),
-        "PGPORT": None if url.port is None else str(url.port),
-        "PGUSER": url.username,
-        "PGPASSWORD": None if url.password is None else str(url.password),
-        "PGDATABASE": url.database,
+        "PGHOST": ",".join(hosts),
+        "PGPORT": ",".join(ports),
+        "PGUSER": url.username or "",
+        "PGPASSWORD": str(url.password or ""),
+        "PGDATABASE": url.database or "",
+        # libpq's own names for what it takes from its environment.
+        **{f"PG{name.replace('_', '').upper()}": values[-1] for name, values in query.items()},
     }
-    environment |= {name: value for name, value in given.items() if value is not None}
-    environment |= {f"PG{name.replace('_', '').upper()}": value for name, value in query.items() if name != "host"}
+    return {name: value for name, value in given.items() if value}
+
+
+def _run(settings: Settings, program: str, arguments: list[str]) -> None:
     if program == "pg_restore":
-        arguments = [f"--dbname={url.database}", *arguments]
-    command = [str(postgres.binaries() / program), *arguments]
+        arguments = [f"--dbname={make_url(settings.database).database}", *arguments]
+    command = [str(program_of(settings, program)), *arguments]
+    # Certificates are looked for at home; nothing else of this process concerns them.
+    environment = {"HOME": str(Path.home()), "LC_ALL": "C.UTF-8", **connection_environment(settings.database)}
     try:
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,

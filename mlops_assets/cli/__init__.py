@@ -20,6 +20,7 @@ from mlops_assets.api.orchestrator import OrchestratorError
 from mlops_assets.backup.record import BackupError
 from mlops_assets.cli import (
     backup,
+    database,
     drift,
     metrics,
     notify,
@@ -80,6 +81,7 @@ KNOWN_FAILURES = (
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(database.app, name="database")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(drift.app, name="drift")
 app.add_typer(scores.app, name="scores")

@@ -93,7 +93,7 @@ def write_first_routes(settings: Settings, products: list[Product]) -> None:
 
     A gateway with a host of its own starts with those of its last life when the database is down.
     """
-    database = Database.connect(settings.database)
+    database = Database.connect(settings.serving_database)
     try:
         router(settings, products, database).step()
     except SQLAlchemyError:

@@ -91,6 +91,11 @@ def binaries() -> Path:
     return Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
 
 
+def version() -> int:
+    """The embedded server's major version."""
+    return int(_wheel().TARGET_POSTGRES_VERSION)
+
+
 def _wheel() -> Any:
     """The wheel's own tools. At import it warns which folder it would keep a lock in; nothing is kept there."""
     with warnings.catch_warnings():

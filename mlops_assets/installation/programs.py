@@ -263,7 +263,7 @@ def _service(settings: Settings, product: Product, serving: Serving, variant: st
             "MLOPS_SERVING_VOCABULARIES": json.dumps([v.model_dump() for v in serving.vocabularies]),
             "MLOPS_SERVING_BATCH_LIMIT": str(serving.batch_limit),
             "MLOPS_SERVING_CACHE_DIR": str(home / "releases"),
-            "MLOPS_SERVING_DATABASE_URL": settings.database,
+            "MLOPS_SERVING_DATABASE_URL": settings.serving_database,
             "MLOPS_SERVING_JOURNAL_DIR": str(settings.journal),
             "MLOPS_SERVING_KEY_FILE": str(settings.secrets / KEY_FILE),
             "MLOPS_SERVING_TOKEN_FILE": str(settings.secrets / TOKEN_FILE),
@@ -286,7 +286,7 @@ def rollout_programs(settings: Settings, gateway_digest: str) -> list[Program]:
             parts=("serving", "gateway"),
             command=(PYTHON, "-m", "inference.shipper"),
             environment={
-                "MLOPS_SHIPPER_DATABASE_URL": settings.database,
+                "MLOPS_SHIPPER_DATABASE_URL": settings.serving_database,
                 "MLOPS_SHIPPER_JOURNAL_DIR": str(settings.journal),
                 "MLOPS_SHIPPER_FAILURES_LOG": str(settings.gateway / "failures.log"),
                 "MLOPS_SHIPPER_GATEWAY_ADMIN": str(settings.gateway_admin),

@@ -22,7 +22,7 @@ def main() -> None:
     stopped = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stopped.set())
-    database = Database.connect(settings.database)
+    database = Database.connect(settings.serving_database)
     follow(router(settings, declared_products(), database).step, stopped.wait)
 
 

@@ -18,7 +18,8 @@ from sqlalchemy.exc import OperationalError
 
 from mlops_assets.installation.programs import PYTHON
 from mlops_assets.settings import PROJECT, Settings
-from mlops_assets.storage.database import Database
+from mlops_assets.storage import rights
+from mlops_assets.storage.database import Database, make_schema
 
 CONNECT_SECONDS = 60.0
 MIGRATE_SECONDS = 180
@@ -61,7 +62,8 @@ def migrate(settings: Settings) -> bool:
         database.migrate()
         with database.engine.begin() as connection:
             for schema in ("dagster", "mlflow"):
-                connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+                make_schema(connection, schema)
+            rights.grant(connection)
     finally:
         database.dispose()
     marker = settings.home / "migrated.json"

@@ -18,6 +18,7 @@ from typing import Self
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mlops_assets.settings.databases import DRIVER, DatabaseSettings
 from mlops_assets.settings.hosts import HostSettings
 from mlops_assets.settings.ports import Port, Ports
 from mlops_assets.settings.provider import ProviderSettings
@@ -39,7 +40,7 @@ class SettingsError(ValueError):
     """The environment holds a value that can't be used; the message names the variable."""
 
 
-class Settings(HostSettings, ProviderSettings):
+class Settings(DatabaseSettings, HostSettings, ProviderSettings):
     """One installation. `home` holds all its state; two installations differ by `home` and `port_offset`."""
 
     model_config = SettingsConfigDict(
@@ -52,7 +53,6 @@ class Settings(HostSettings, ProviderSettings):
 
     home: Path = PROJECT / "dagster_home"
     port_offset: int = Field(default=0, ge=0, le=50_000)
-    database_url: SecretStr | None = None
     storage_url: str | None = None
     dask_address: str | None = None
     # Of all runs, and among them of declared pipelines: the products' runs always find a place beside those.
@@ -108,19 +108,13 @@ class Settings(HostSettings, ProviderSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
-    @field_validator("database_url")
-    @classmethod
-    def _psycopg2(cls, url: SecretStr | None) -> SecretStr | None:
-        # A bare postgresql:// means psycopg 3 to SQLAlchemy 2.1, which dagster-postgres can't work with.
-        if url is not None and not url.get_secret_value().startswith("postgresql+psycopg2://"):
-            raise ValueError("must start with postgresql+psycopg2://")
-        return url
-
     @model_validator(mode="after")
     def _shared_state(self) -> Self:
-        for name, what in (("database_url", "database"), ("storage_url", "storage")):
-            if not self.alone and not getattr(self, name):
-                raise ValueError(f"MLOPS_{name.upper()}: without it, only one host that runs all parts has a {what}")
+        database = "database_url" if self.runs("orchestrator") else "serving_database_url"
+        given = {database: self.database_url or getattr(self, database), "storage_url": self.storage_url}
+        for name, value in given.items():
+            if value is None and (not self.alone or (name == database and self.serving_database_url)):
+                raise ValueError(f"MLOPS_{name.upper()}: say which one all hosts of the installation use")
         return self
 
     @cached_property
@@ -186,7 +180,7 @@ class Settings(HostSettings, ProviderSettings):
     @property
     def embedded_database(self) -> bool:
         """True while the database is the PostgreSQL that this installation runs itself."""
-        return self.database_url is None
+        return self.database_url is None and self.serving_database_url is None
 
     @property
     def postgres_socket_dir(self) -> Path:
@@ -195,10 +189,19 @@ class Settings(HostSettings, ProviderSettings):
 
     @property
     def database(self) -> str:
-        """SQLAlchemy URL of the one database, embedded or the user's own."""
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        return f"postgresql+psycopg2://postgres@/postgres?host={self.postgres_socket_dir}"
+        """SQLAlchemy URL of the one database, embedded or the user's own; where only services are, as their role."""
+        own = self.database_url or self.serving_database_url
+        return own.get_secret_value() if own else f"{DRIVER}postgres@/postgres?host={self.postgres_socket_dir}"
+
+    @property
+    def serving_database(self) -> str:
+        """URL of the same database for services, the log's shipper and the gateway's routes."""
+        return self.serving_database_url.get_secret_value() if self.serving_database_url else self.database
+
+    @property
+    def reader_database(self) -> str:
+        """URL of the same database for what only looks at it."""
+        return self.reader_database_url.get_secret_value() if self.reader_database_url else self.database
 
     def database_for(self, schema: str) -> str:
         """URL of the same database for a part whose tables live in `schema` (Dagster, MLflow)."""

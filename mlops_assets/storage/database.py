@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     CHAR,
+    Connection,
     DateTime,
     Double,
     Engine,
@@ -27,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.schema import CreateSchema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "mlops"
@@ -205,6 +207,13 @@ class ScoredRecord(Base):
     record: Mapped[dict[str, Any]]
 
 
+def make_schema(connection: Connection, name: str) -> None:
+    """Make a schema that isn't there; a role that may not make any can go on where somebody else made it."""
+    there = connection.scalar(sql("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": name})
+    if there is None:
+        connection.execute(CreateSchema(name, if_not_exists=True))
+
+
 class Database:
     """The platform's database behind one engine. Opens no connection until it is used."""
 
@@ -247,7 +256,7 @@ class Database:
         config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.begin() as connection:
             connection.execute(sql("SELECT pg_advisory_xact_lock(hashtext('mlops.migrate'))"))
-            connection.execute(sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            make_schema(connection, SCHEMA)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

@@ -31,7 +31,7 @@ from mlops_assets.settings import Settings
 
 def all_collectors(settings: Settings, rising: Rising) -> list[Collector]:
     """Every collector of an installation. Opens no connection."""
-    source = Source(settings.database)
+    source = Source(settings.reader_database)
     webserver = Webserver(settings.dagster_server_url, settings.inner_headers())
     return [
         runs.collector(source, settings),

@@ -1,0 +1,121 @@
+"""A PostgreSQL of one's own for tests: the system's server, with TLS, passwords and a role for each part.
+
+The embedded server's wheel knows no TLS. Keep out assertions.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+
+from mlops_assets.backup.database import INSTALLED
+from mlops_assets.installation import postgres
+from mlops_assets.storage import rights
+from tests.servers import free_port, process
+
+DATABASE = "ml"
+ADMIN = "admin"
+PASSWORD = "pass-word:/@%1"
+HBA = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
+
+
+@dataclass(frozen=True)
+class OwnPostgres:
+    """A running server: where its files are, its port, the certificate that proves it."""
+
+    folder: Path
+    port: int
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "server.crt"
+
+    def url(self, role: str, mode: str = "verify-full") -> str:
+        """SQLAlchemy URL of a role."""
+        password = PASSWORD.replace("%", "%25").replace("@", "%40").replace("/", "%2F").replace(":", "%3A")
+        place = f"localhost:{self.port}/{DATABASE}?sslmode={mode}&sslrootcert={self.certificate}"
+        return f"postgresql+psycopg2://{role}:{password}@{place}"
+
+    def connect(self, role: str, database: str = DATABASE) -> psycopg2.extensions.connection:
+        """A plain connection, in autocommit."""
+        connection = psycopg2.connect(
+            host="localhost", port=self.port, user=role, password=PASSWORD, dbname=database, sslmode="verify-full",
+            sslrootcert=str(self.certificate), connect_timeout=5,
+        )  # fmt: skip
+        connection.autocommit = True
+        return connection
+
+    def run(self, sql: str, role: str = ADMIN, database: str = DATABASE) -> list[tuple[object, ...]]:
+        """What a statement gives."""
+        connection = self.connect(role, database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def make_roles(self) -> None:
+        """What the administrator does: the printed SQL, then passwords."""
+        self.run(rights.roles_sql(DATABASE))
+        for role in (rights.OWNER, rights.SERVING, rights.READER):
+            self.run(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
+
+
+@contextmanager
+def running_own_postgres(folder: Path) -> Iterator[OwnPostgres]:
+    """A new server with an empty database; the administrator is no superuser's equal, only its owner."""
+    binaries = max(INSTALLED.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3])).parent
+    user = postgres.system_user()
+    folder.mkdir(parents=True)
+    if user:
+        postgres._let_pass(folder / "x")
+        shutil.chown(folder, user)
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)
+    data = folder / "data"
+    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={secret}"]
+    subprocess.run([*initdb, "--no-sync"], **postgres.as_user(user), cwd="/", check=True, capture_output=True)
+    _certificate(folder, user)
+    (data / "pg_hba.conf").write_text(HBA)
+    server = OwnPostgres(folder, free_port())
+    settings = {
+        "listen_addresses": "127.0.0.1", "port": str(server.port), "unix_socket_directories": "", "ssl": "on",
+        "ssl_cert_file": str(server.certificate), "ssl_key_file": str(folder / "server.key"), "fsync": "off",
+        "max_connections": "200",
+    }  # fmt: skip
+    flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    def ready() -> bool:
+        try:
+            server.run("SELECT 1", database="postgres")
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    command = [str(binaries / "postgres"), "-D", str(data), *flags]
+    log = folder / "postgres.log"
+    log.touch()
+    with process(command, log, ready, user=user, stop=signal.SIGINT):
+        server.run(f"CREATE DATABASE {DATABASE}", database="postgres")
+        yield server
+
+
+def _certificate(folder: Path, user: str | None) -> None:
+    """A certificate for `localhost` that proves itself."""
+    key, certificate = folder / "server.key", folder / "server.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    os.chmod(key, 0o600)
+    if user:
+        shutil.chown(key, user)
