@@ -28,6 +28,8 @@ system_packages() {
   # A server of one's own, with TLS.
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
   command -v openssl >/dev/null || missing+=(openssl)
+  # Hosts as network namespaces.
+  command -v ip >/dev/null || missing+=(iproute2)
   [ ${#missing[@]} -eq 0 ] && return
   echo "== installing ${missing[*]}"
   install_quietly "${missing[@]}" || { echo "install ${missing[*]}: the tests need them" >&2; return 1; }

@@ -230,7 +230,7 @@ def kills(stage: Stage, count: int) -> dict[str, Any]:
     with Client(stage.gateway) as client:
         hit = kills_under_load(stage, count, 3.0, seed=11)
         time.sleep(10)
-    missing, unrated = lost(stage, client.account)
+    missing, unrated = lost(stage.database, client.account)
     wait_until(lambda: stage.state().phase is not Phase.PROMOTING, 60)
     return {
         "kills": dict(hit),
@@ -239,7 +239,7 @@ def kills(stage: Stage, count: int) -> dict[str, Any]:
         "lost_predictions": len(missing),
         "lost_feedback": len(unrated),
         "refused_while_killing": dict(client.account.failed),
-        "doubled": doubled(stage),
+        "doubled": doubled(stage.database),
     }
 
 

@@ -218,11 +218,11 @@ class Client:
         return found
 
 
-def lost(stage: Stage, account: Account, seconds: float = 120) -> tuple[list[str], list[tuple[str, int]]]:
+def lost(database: Database, account: Account, seconds: float = 120) -> tuple[list[str], list[tuple[str, int]]]:
     """Acknowledged predictions and ratings that the database doesn't hold once everything is shipped."""
     deadline = time.monotonic() + seconds
     while True:
-        with stage.database.engine.connect() as connection:
+        with database.engine.connect() as connection:
             known = {str(row[0]) for row in connection.execute(text("SELECT id FROM mlops.prediction"))}
             ratings = "SELECT prediction_id, value FROM mlops.feedback_current WHERE type = 'rating'"
             rated = {str(row[0]): int(row[1]) for row in connection.execute(text(ratings))}
@@ -233,13 +233,13 @@ def lost(stage: Stage, account: Account, seconds: float = 120) -> tuple[list[str
         time.sleep(0.5)
 
 
-def doubled(stage: Stage) -> dict[str, int]:
+def doubled(database: Database) -> dict[str, int]:
     """How much the counts of the rollout differ from a recount of the log, and ledger rows out of order."""
     recount = """
         SELECT coalesce(sum(requests), 0) - (SELECT count(*) FROM mlops.prediction WHERE rollout IS NOT NULL)
         FROM mlops.traffic"""
     order = "SELECT count(*) - count(DISTINCT seq) + max(seq) - count(*) FROM mlops.ledger WHERE product = :product"
-    with stage.database.engine.connect() as connection:
+    with database.engine.connect() as connection:
         return {
             "counts": int(connection.scalar(text(recount)) or 0),
             "ledger": int(connection.scalar(text(order), {"product": PRODUCT}) or 0),

@@ -161,7 +161,7 @@ def test_an_upgrade_starts_everything_anew_and_no_answer_is_lost(running: Instal
     assert (tmp_path / "before" / "backup.json").exists()
     assert client.account.sent > 100
     assert not client.account.failed
-    assert lost(stage, client.account) == ([], [])
+    assert lost(stage.database, client.account) == ([], [])
     stage.database.dispose()
     wait_until(lambda: running.run("doctor").returncode == 0, 60, lambda: running.run("doctor").stdout)
 

@@ -101,11 +101,11 @@ def test_nothing_acknowledged_is_lost_when_anything_is_killed_under_load(stage: 
     with Client(stage.gateway) as client:
         hit = kills_under_load(stage, 8, 3.0, seed=3)
         time.sleep(5)
-    missing, unrated = lost(stage, client.account)
+    missing, unrated = lost(stage.database, client.account)
     assert len(client.account.predictions) > 500
     assert client.account.feedback
     assert (missing, unrated) == ([], []), (hit, client.account.failed)
-    assert doubled(stage) == {"counts": 0, "ledger": 0}
+    assert doubled(stage.database) == {"counts": 0, "ledger": 0}
 
 
 def test_a_database_outage_fails_no_prediction_and_loses_none(stage: Stage) -> None:
@@ -118,4 +118,4 @@ def test_a_database_outage_fails_no_prediction_and_loses_none(stage: Stage) -> N
         time.sleep(5)
     assert not {k: v for k, v in client.account.failed.items() if "predict" in k or "HTTP" not in k}
     assert during > 200
-    assert lost(stage, client.account) == ([], [])
+    assert lost(stage.database, client.account) == ([], [])

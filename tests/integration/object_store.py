@@ -6,7 +6,7 @@ import json
 import secrets
 import signal
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from tests.servers import free_port, process
 
 
 @contextmanager
-def running_object_store(folder: Path) -> Iterator[dict[str, str]]:
-    """Storage options of the server, which has the bucket `store`."""
+def running_object_store(
+    folder: Path, address: str = "127.0.0.1", inside: Sequence[str] = ()
+) -> Iterator[dict[str, str]]:
+    """Storage options of the server, which has the bucket `store`. `inside` starts it on another host."""
     key, secret = secrets.token_hex(10), secrets.token_hex(20)
     identity = {
         "name": "test", "credentials": [{"accessKey": key, "secretKey": secret}],
@@ -27,11 +29,11 @@ def running_object_store(folder: Path) -> Iterator[dict[str, str]]:
     for name in ("master", "volume", "filer"):
         ports += [f"-{name}.port={free_port()}", f"-{name}.port.grpc={free_port()}"]
     command = [
-        str(Path(sysconfig.get_path("scripts")) / "weed"), "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1",
+        *inside, str(Path(sysconfig.get_path("scripts")) / "weed"), "server", "-s3", f"-dir={folder}", f"-ip={address}",
         f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=20", "-s3.port.iceberg=0",
         "-s3.port.lance=0", *ports,
     ]  # fmt: skip
-    options = {"endpoint_url": f"http://127.0.0.1:{port}", "key": key, "secret": secret}
+    options = {"endpoint_url": f"http://{address}:{port}", "key": key, "secret": secret}
     # It takes long to end by itself, and nobody needs what it holds.
     with process(command, folder / "weed.log", taking_files(options), {"HOME": str(folder)}, stop=signal.SIGKILL):
         yield options

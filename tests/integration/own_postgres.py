@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from tests.servers import free_port, process
 DATABASE = "ml"
 ADMIN = "admin"
 PASSWORD = "pass-word:/@%1"
-HBA = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
+HBA = "hostssl all all 0.0.0.0/0 scram-sha-256\n"
+LOCAL = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class OwnPostgres:
 
     folder: Path
     port: int
+    address: str = LOCAL
 
     @property
     def certificate(self) -> Path:
@@ -41,13 +43,13 @@ class OwnPostgres:
     def url(self, role: str, mode: str = "verify-full") -> str:
         """SQLAlchemy URL of a role."""
         password = PASSWORD.replace("%", "%25").replace("@", "%40").replace("/", "%2F").replace(":", "%3A")
-        place = f"localhost:{self.port}/{DATABASE}?sslmode={mode}&sslrootcert={self.certificate}"
+        place = f"{self.address}:{self.port}/{DATABASE}?sslmode={mode}&sslrootcert={self.certificate}"
         return f"postgresql+psycopg2://{role}:{password}@{place}"
 
     def connect(self, role: str, database: str = DATABASE) -> psycopg2.extensions.connection:
         """A plain connection, in autocommit."""
         connection = psycopg2.connect(
-            host="localhost", port=self.port, user=role, password=PASSWORD, dbname=database, sslmode="verify-full",
+            host=self.address, port=self.port, user=role, password=PASSWORD, dbname=database, sslmode="verify-full",
             sslrootcert=str(self.certificate), connect_timeout=5,
         )  # fmt: skip
         connection.autocommit = True
@@ -71,8 +73,8 @@ class OwnPostgres:
 
 
 @contextmanager
-def running_own_postgres(folder: Path) -> Iterator[OwnPostgres]:
-    """A new server with an empty database; the administrator is no superuser's equal, only its owner."""
+def running_own_postgres(folder: Path, address: str = LOCAL, inside: Sequence[str] = ()) -> Iterator[OwnPostgres]:
+    """A new server with an empty database. `inside` is put before its command, to start it on another host."""
     binaries = max(INSTALLED.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3])).parent
     user = postgres.system_user()
     folder.mkdir(parents=True)
@@ -85,11 +87,11 @@ def running_own_postgres(folder: Path) -> Iterator[OwnPostgres]:
     data = folder / "data"
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={secret}"]
     subprocess.run([*initdb, "--no-sync"], **postgres.as_user(user), cwd="/", check=True, capture_output=True)
-    _certificate(folder, user)
+    _certificate(folder, user, address)
     (data / "pg_hba.conf").write_text(HBA)
-    server = OwnPostgres(folder, free_port())
+    server = OwnPostgres(folder, free_port(), address)
     settings = {
-        "listen_addresses": "127.0.0.1", "port": str(server.port), "unix_socket_directories": "", "ssl": "on",
+        "listen_addresses": address, "port": str(server.port), "unix_socket_directories": "", "ssl": "on",
         "ssl_cert_file": str(server.certificate), "ssl_key_file": str(folder / "server.key"), "fsync": "off",
         "max_connections": "200",
     }  # fmt: skip
@@ -102,19 +104,18 @@ def running_own_postgres(folder: Path) -> Iterator[OwnPostgres]:
             return False
         return True
 
-    command = [str(binaries / "postgres"), "-D", str(data), *flags]
-    log = folder / "postgres.log"
-    log.touch()
-    with process(command, log, ready, user=user, stop=signal.SIGINT):
+    become = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups") if user else ()
+    command = [*inside, *become, str(binaries / "postgres"), "-D", str(data), *flags]
+    with process(command, folder / "postgres.log", ready, stop=signal.SIGINT):
         server.run(f"CREATE DATABASE {DATABASE}", database="postgres")
         yield server
 
 
-def _certificate(folder: Path, user: str | None) -> None:
-    """A certificate for `localhost` that proves itself."""
+def _certificate(folder: Path, user: str | None, address: str) -> None:
+    """A certificate for an address that proves itself."""
     key, certificate = folder / "server.key", folder / "server.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={address}"]
+    command += ["-addext", f"subjectAltName=IP:{address}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
     os.chmod(key, 0o600)
     if user:

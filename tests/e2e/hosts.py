@@ -1,0 +1,147 @@
+"""An installation on many hosts: database, S3, orchestrator, serving hosts and gateway, each a namespace of its own.
+
+Each host of ours has its own home, settings and `mlops up`, as on machines of their own; what they share is the
+database, the store and the secrets that were copied. Keep out assertions.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from mlops_assets.installation import leftovers
+from mlops_assets.settings import Settings
+from mlops_assets.storage import rights
+from tests.e2e.installation import COMMAND_SECONDS, MLOPS
+from tests.e2e.network import Host, network
+from tests.integration.object_store import running_object_store
+from tests.integration.own_postgres import OwnPostgres, running_own_postgres
+from tests.servers import child_environment
+
+STORAGE = "s3://store/platform"
+SHARED_SECRETS = ("key", "operator_token", "inner_token")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A host with a part of the installation."""
+
+    host: Host
+    home: Path
+    variables: dict[str, str]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`mlops ARGUMENTS` on that host, to its end."""
+        return subprocess.run(
+            [*self.host.inside, str(MLOPS), *arguments], env=child_environment(self.variables), capture_output=True,
+            text=True, timeout=COMMAND_SECONDS, check=False,
+        )  # fmt: skip
+
+    def ok(self, *arguments: str) -> str:
+        """The same, which must succeed; its output."""
+        done = self.run(*arguments)
+        told = f"mlops {' '.join(arguments)} on {self.host.name}:\n{done.stdout}\n{done.stderr}{self.logs()}"
+        assert done.returncode == 0, told
+        return done.stdout
+
+    def logs(self) -> str:
+        """The end of every log, for a failed assertion."""
+        found = sorted((self.home / "logs").glob("*.log"))
+        return "".join(f"\n== {p.name}\n{p.read_text(errors='replace')[-1500:]}" for p in found)
+
+    def end(self) -> None:
+        """Kill everything at once, as when the power fails."""
+        leftovers.end(leftovers.marked(self.home))
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The whole installation, with the servers of others that it uses."""
+
+    members: dict[str, Member]
+    hosts: dict[str, Host]
+    database: OwnPostgres
+
+    @property
+    def gateway(self) -> str:
+        """Address that users know."""
+        return f"http://{self.members['gateway'].host.address}:7000"
+
+    @property
+    def serving(self) -> list[Member]:
+        return [member for name, member in self.members.items() if name.startswith("serving")]
+
+    def settings(self) -> Settings:
+        """The orchestrator's, as this process reaches everything."""
+        orchestrator = self.members["orchestrator"]
+        return Settings(
+            home=orchestrator.home,
+            orchestrator_host=orchestrator.host.address,
+            serving_hosts=" ".join(member.host.address for member in self.serving),
+            gateway_host=self.members["gateway"].host.address,
+            database_url=SecretStr(self.database.url(rights.OWNER)),
+            storage_url=STORAGE,
+        )
+
+
+@contextmanager
+def running_hosts(serving: int = 2) -> Iterator[Hosts]:
+    """Everything is started in its order, from an empty database and an empty bucket."""
+    replicas = [f"serving{number}" for number in range(1, serving + 1)]
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="mlops-hosts-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        hosts = stack.enter_context(network("database", "store", "orchestrator", *replicas, "gateway"))
+        database = stack.enter_context(
+            running_own_postgres(folder / "postgres", hosts["database"].address, hosts["database"].inside)
+        )
+        database.make_roles()
+        (folder / "store").mkdir()
+        store = stack.enter_context(
+            running_object_store(folder / "store", hosts["store"].address, hosts["store"].inside)
+        )
+        common = {
+            "MLOPS_LISTEN": "0.0.0.0",
+            "MLOPS_ORCHESTRATOR_HOST": hosts["orchestrator"].address,
+            "MLOPS_SERVING_HOSTS": " ".join(hosts[name].address for name in replicas),
+            "MLOPS_GATEWAY_HOST": hosts["gateway"].address,
+            "MLOPS_STORAGE_URL": STORAGE,
+            "AWS_ENDPOINT_URL": store["endpoint_url"],
+            "AWS_ACCESS_KEY_ID": store["key"],
+            "AWS_SECRET_ACCESS_KEY": store["secret"],
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "COLUMNS": "160",
+        }
+        serving_role = {"MLOPS_SERVING_DATABASE_URL": database.url(rights.SERVING)}
+        roles = {
+            "MLOPS_DATABASE_URL": database.url(rights.OWNER),
+            "MLOPS_READER_DATABASE_URL": database.url(rights.READER),
+        }
+        members = {}
+        for name in ("orchestrator", *replicas, "gateway"):
+            part = "serving" if name in replicas else name
+            own = {"MLOPS_HOME": str(folder / name), "MLOPS_PARTS": part}
+            own |= roles if part == "orchestrator" else serving_role
+            members[name] = Member(hosts[name], folder / name, common | own)
+            stack.callback(members[name].end)
+        start(members, folder)
+        yield Hosts(members, hosts, database)
+
+
+def start(members: dict[str, Member], folder: Path) -> None:
+    """The orchestrator first, which makes the secrets that the others are given."""
+    members["orchestrator"].ok("up")
+    for name, member in members.items():
+        if name != "orchestrator":
+            secrets = member.home / "secrets"
+            secrets.mkdir(parents=True)
+            for file in SHARED_SECRETS:
+                shutil.copy2(folder / "orchestrator" / "secrets" / file, secrets / file)
+            member.ok("up")

@@ -1,0 +1,146 @@
+"""The platform on six hosts with a PostgreSQL and an S3 of others: the whole loop, and hosts that die meanwhile.
+
+One installation for all of them, in this order: each test starts from what the one before it left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from mlops_assets.api.orchestrator import Orchestrator
+from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.rollout.phases import Phase
+from mlops_assets.storage.database import Database
+from tests.e2e.hosts import Hosts, Member, running_hosts
+from tests.e2e.load import BODY, PRODUCT, ROUTE, Account, Client, doubled, lost
+from tests.servers import wait_until
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Hosts]:
+    with running_hosts() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def database(hosts: Hosts) -> Iterator[Database]:
+    found = Database.connect(hosts.settings().database)
+    yield found
+    found.dispose()
+
+
+@contextmanager
+def asked(hosts: Hosts, database: Database, answers: int = 400) -> Iterator[Account]:
+    """Users ask and rate before, while and after something happens; all are answered and nothing is lost."""
+    with Client(hosts.gateway, workers=6, pause=0.05) as client:
+        account = client.account
+        more(account, answers // 4)
+        yield account
+        more(account, answers)
+    assert account.failed == {}
+    assert account.feedback
+    assert lost(database, account) == ([], [])
+    assert doubled(database) == {"counts": 0, "ledger": 0}
+
+
+def more(account: Account, answers: int) -> None:
+    """Return when so many more were answered."""
+    wanted = len(account.predictions) + answers
+    wait_until(lambda: len(account.predictions) >= wanted, 120, lambda: str(account.failed))
+
+
+def ready(members: list[Member]) -> bool:
+    return all(member.run("ready").returncode == 0 for member in members)
+
+
+def versions(hosts: Hosts, port: int) -> list[int | None]:
+    """Which release each serving host's service on that port holds; None of one that doesn't answer."""
+    found = []
+    for member in hosts.serving:
+        try:
+            told = httpx.get(f"http://{member.host.address}:{port}/readyz", timeout=2).json()
+        except (httpx.HTTPError, ValueError):
+            told = {}
+        found.append(told.get("version"))
+    return found
+
+
+def test_every_host_runs_its_part_and_users_are_answered(hosts: Hosts) -> None:
+    assert ready(list(hosts.members.values())), [m.run("ready").stderr for m in hosts.members.values()]
+    assert hosts.members["serving1"].ok("doctor")
+    orchestrator = hosts.members["orchestrator"]
+    assert "your PostgreSQL" in orchestrator.ok("doctor")
+    answer = httpx.post(f"{hosts.gateway}{ROUTE}", json=BODY, timeout=10)
+    assert answer.status_code == 200, answer.text
+    # What was made is in the store, and in no folder of a host.
+    assert not (orchestrator.home / "storage").exists()
+    assert not (orchestrator.home / "postgres").exists()
+
+
+def test_a_person_signs_in_at_the_gateway_and_gets_to_the_orchestrator(hosts: Hosts) -> None:
+    door = hosts.gateway.replace(":7000", ":8000")
+    token = (hosts.members["orchestrator"].home / "secrets" / "operator_token").read_text().strip()
+    mine = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(f"{door}/dagster/server_info", timeout=10).status_code == 401
+    for path in ("/dagster/server_info", "/mlflow/health", "/api/v1/overview", "/"):
+        assert httpx.get(f"{door}{path}", headers=mine, timeout=10).status_code == 200, path
+    orchestrator = hosts.members["orchestrator"].host.address
+    assert httpx.get(f"http://{orchestrator}:3000/dagster/server_info", timeout=10).status_code == 401
+
+
+def test_a_candidate_gets_users_when_every_host_holds_it(hosts: Hosts, database: Database) -> None:
+    ledger, settings = Ledger(database), hosts.settings()
+    with Orchestrator.of(settings) as orchestrator:
+        orchestrator.launch(f"{PRODUCT}_train")
+    wait_until(lambda: ledger.state(PRODUCT).phase is Phase.HOLD, 300, hosts.members["orchestrator"].logs)
+    candidate = ledger.state(PRODUCT).candidate
+    assert versions(hosts, settings.ports.candidate(0)) == [candidate, candidate]
+    with asked(hosts, database):
+        pass
+
+
+def test_a_serving_host_that_dies_costs_nothing_and_ships_what_it_had_when_it_is_back(
+    hosts: Hosts, database: Database
+) -> None:
+    dead = hosts.serving[0]
+    with asked(hosts, database) as account:
+        dead.end()
+        more(account, 200)
+        dead.ok("up")
+    assert ready([dead])
+
+
+def test_users_are_answered_without_the_orchestrator_and_it_goes_on_where_it_was(
+    hosts: Hosts, database: Database
+) -> None:
+    orchestrator = hosts.members["orchestrator"]
+    before = Ledger(database).state(PRODUCT)
+    with asked(hosts, database) as account:
+        orchestrator.end()
+        more(account, 200)
+        orchestrator.ok("up")
+    assert ready([orchestrator])
+    assert Ledger(database).state(PRODUCT).production == before.production
+
+
+def test_users_are_answered_while_the_database_cannot_be_reached(hosts: Hosts, database: Database) -> None:
+    network = hosts.hosts["database"]
+    with asked(hosts, database) as account:
+        network.unplug()
+        try:
+            more(account, 200)
+        finally:
+            network.plug_in()
+
+
+def test_a_promotion_reaches_every_host(hosts: Hosts, database: Database) -> None:
+    ledger, ports = Ledger(database), hosts.settings().ports
+    with asked(hosts, database):
+        ledger.promote(PRODUCT, "kim", "better")
+        wanted = ledger.state(PRODUCT).production
+        wait_until(lambda: versions(hosts, ports.production(0)) == [wanted] * 2, 60)
+        wait_until(lambda: ledger.state(PRODUCT).phase is Phase.WATCH, 60)
