@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -39,22 +40,21 @@ def kustomized(folder: Path) -> tuple[Object, ...]:
     return tuple(yaml.safe_load_all(done.stdout))
 
 
-def with_every_component(folder: Path) -> tuple[Object, ...]:
-    """The base with all components, as a copy of deploy/k8s in an empty folder would hold them."""
-    shutil.copytree(K8S, folder, dirs_exist_ok=True)
-    (folder / "all").mkdir()
-    (folder / "all/kustomization.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "kustomize.config.k8s.io/v1beta1",
-                "kind": "Kustomization",
-                "namespace": "mlops",
-                "resources": ["../base"],
-                "components": [f"../components/{path.name}" for path in sorted((K8S / "components").iterdir())],
-            }
-        )
-    )
-    return kustomized(folder / "all")
+@cache
+def with_every_component() -> tuple[Object, ...]:
+    """The base with all components, as a folder of one's own beside them would hold them."""
+    text = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "mlops",
+        "resources": ["../base"],
+        "components": [f"../components/{path.name}" for path in sorted((K8S / "components").iterdir())],
+    }
+    with TemporaryDirectory() as copy:
+        shutil.copytree(K8S, copy, dirs_exist_ok=True)
+        (Path(copy) / "all").mkdir()
+        (Path(copy) / "all/kustomization.yaml").write_text(yaml.safe_dump(text))
+        return kustomized(Path(copy) / "all")
 
 
 def of_kind(objects: tuple[Object, ...], *kinds: str) -> list[Object]:

@@ -42,12 +42,6 @@ VERSIONS = ("1.30", "1.37")
 FOREIGN = {"HTTPRoute", "PodMonitor", "ExternalSecret", "SecretStore"}
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Object, ...]:
-    """The base with every component."""
-    return with_every_component(tmp_path_factory.mktemp("k8s"))
-
-
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """As a pod reads them."""
@@ -58,16 +52,17 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("folder", ["base", *OVERLAYS])
-def test_every_object_is_one_that_the_api_takes(folder: str, version: str) -> None:
-    for each in rendered(folder):
+def test_base_and_components_are_what_the_api_takes(version: str) -> None:
+    everything = with_every_component()
+    assert {"HTTPRoute", "PodMonitor", "Ingress", "StatefulSet"} < {each["kind"] for each in everything}
+    for each in everything:
         if each["kind"] not in FOREIGN:
             kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_components_add_objects_that_the_api_takes(everything: tuple[Object, ...]) -> None:
-    assert {"HTTPRoute", "PodMonitor", "Ingress"} < {each["kind"] for each in everything}
-    for each in everything:
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_overlays_are_what_the_api_takes(folder: str) -> None:
+    for each in rendered(folder):
         if each["kind"] not in FOREIGN:
             kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
 
@@ -283,7 +278,8 @@ def test_images_are_those_of_this_version(folder: str) -> None:
         assert name.endswith("/mlops/orchestrator" if part == "orchestrator" else "/mlops/serving")
 
 
-def test_monitors_scrape_ports_of_the_pods_under_the_names_that_rules_know(everything: tuple[Object, ...]) -> None:
+def test_monitors_scrape_ports_of_the_pods_under_the_names_that_rules_know() -> None:
+    everything = with_every_component()
     known = yaml.safe_load((PROJECT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
     programs = {
         f"{product.name}_{variant}"
@@ -316,7 +312,8 @@ def test_monitors_scrape_ports_of_the_pods_under_the_names_that_rules_know(every
     assert set(scraped) == programs
 
 
-def test_routes_from_outside_lead_to_the_gateway_alone(everything: tuple[Object, ...]) -> None:
+def test_routes_from_outside_lead_to_the_gateway_alone() -> None:
+    everything = with_every_component()
     ports = named(everything, "Service", "gateway")["spec"]["ports"]
     by_name = {port["name"]: port["port"] for port in ports}
     [ingress] = of_kind(everything, "Ingress")

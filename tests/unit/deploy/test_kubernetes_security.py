@@ -20,6 +20,7 @@ from tests.unit.deploy.kubernetes_objects import (
     of_kind,
     pod_spec,
     rendered,
+    with_every_component,
 )
 
 POD = {part: Peer(part, {COMPONENT: part}) for part in PARTS}
@@ -53,6 +54,15 @@ def test_only_the_flows_that_the_parts_need_are_allowed() -> None:
     for source, target in product(peers, POD.values()):
         allowed = {port for port in every_port if may_talk(rendered("base"), source, target, port)}
         assert allowed == expected.get((source.name, target.name), set()), f"{source.name} → {target.name}"
+
+
+def test_jobs_of_another_dagster_reach_mlflow_and_nothing_else() -> None:
+    everything = with_every_component()
+    runs = Peer("runs", namespace={"mlops/runs": "allowed"})
+    ports = Settings().ports
+    for port in (ports.mlflow, ports.api_server, ports.dagster, ports.metrics):
+        assert may_talk(everything, runs, POD["orchestrator"], port) == (port == ports.mlflow)
+    assert not may_talk(rendered("base"), runs, POD["orchestrator"], ports.mlflow)
 
 
 @pytest.mark.parametrize("folder", ["base", "overlays/example", "overlays/aws"])
