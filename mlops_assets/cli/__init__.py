@@ -50,6 +50,7 @@ from mlops_assets.observability.exporter.scraping import ExporterError
 from mlops_assets.observability.trace.tracer import TraceError
 from mlops_assets.rehearsal.people import Crowd, Truth
 from mlops_assets.rehearsal.stage import Play, RehearsalError, play
+from mlops_assets.rollout.kubernetes_api import KubernetesError
 from mlops_assets.rollout.ledger import LedgerError
 from mlops_assets.settings import SettingsError, load
 from mlops_assets.storage.files import StorageError
@@ -65,6 +66,7 @@ KNOWN_FAILURES = (
     ExporterError,
     FirstReleaseError,
     InstallationError,
+    KubernetesError,
     LedgerError,
     MigrationError,
     MissingSecretError,

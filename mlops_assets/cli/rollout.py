@@ -19,10 +19,14 @@ from mlops_assets.cli.options import (
     actor_of,
     product_of,
 )
+from mlops_assets.installation.gateway_files import online_products
 from mlops_assets.rollout import commands as rollouts
+from mlops_assets.rollout.gateway_api import Attachment
 from mlops_assets.rollout.ledger import Ledger
+from mlops_assets.rollout.route_commands import keep_routes, routes_text
 from mlops_assets.settings import load
 from mlops_assets.storage.database import Database
+from mlops_assets.training.catalogue import declared_products
 
 app = typer.Typer(no_args_is_help=True, help="Who serves: production, candidate, and decisions by hand.")
 
@@ -103,6 +107,26 @@ def rollout_simulate(
 ) -> None:
     """How long a verdict takes with your traffic, and how often it is right, under your product's policy."""
     rollouts.simulate(Console(), product_of(product).rollout, requests_per_hour, rated, runs)
+
+
+@app.command("routes")
+def rollout_routes(
+    gateway: Annotated[str, typer.Option(help="The cluster's Gateway that routes belong to.")],
+    gateway_namespace: Annotated[str | None, typer.Option(help="Its namespace; else that of the routes.")] = None,
+    section: Annotated[str | None, typer.Option(help="One of its listeners; else all.")] = None,
+    hostname: Annotated[list[str] | None, typer.Option(help="A name that users ask; may be given again.")] = None,
+    service: Annotated[str, typer.Option(help="The Service of all serving pods.")] = "serving",
+    sessions: Annotated[bool, typer.Option(help="Keep users on their variant by a cookie.")] = True,
+    apply: Annotated[bool, typer.Option("--apply", help="Keep the cluster's routes so, until SIGTERM.")] = False,
+) -> None:
+    """The ledger's shares as Kubernetes HTTPRoutes, for a cluster whose own Gateway splits users."""
+    attachment = Attachment(gateway, gateway_namespace, section, tuple(hostname or ()), service, sessions)
+    settings = load()
+    upstreams = [online.upstream for online in online_products(settings, declared_products())]
+    if apply:
+        keep_routes(ledger(), upstreams, attachment)
+    else:
+        typer.echo(routes_text(ledger(), upstreams, attachment), nl=False)
 
 
 def ledger() -> Ledger:

@@ -62,6 +62,7 @@ PURE = [
     ),
     *(f"rollout/{name}.py" for name in ("counting", "ratings", "replay", "story", "chart", "archive", "retraining")),
     *(f"rollout/{name}.py" for name in ("simulated_rollouts", "simulated_traffic", "running_effect", "registry")),
+    *(f"rollout/{name}.py" for name in ("gateway_api", "kubernetes_api", "route_commands")),
     *(f"rollout/envoy/{name}.py" for name in ("routes", "bootstrap", "clusters", "listener", "users", "access_log")),
     *(f"rollout/envoy/{name}.py" for name in ("tracing", "door", "door_replies")),
     *(f"observability/trace/{name}.py" for name in ("tracer", "facts", "records", "files", "tree")),

@@ -86,7 +86,7 @@ def test_pods_keep_to_the_restricted_standard() -> None:
     # Of Kubernetes' pod security standards; the namespace has the API server refuse anything else.
     labels = named(rendered("base"), "Namespace", "mlops")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-    for part, container, pod in containers(rendered("base")):
+    for part, container, pod in containers(with_every_component()):
         of_pod, own = pod["securityContext"], container["securityContext"]
         assert of_pod["runAsNonRoot"] is True, part
         assert of_pod["runAsUser"] > 0
@@ -112,8 +112,34 @@ def test_pods_hold_no_token_of_the_api_server_and_read_no_setting_from_other_ser
         assert pod_spec(workload)["enableServiceLinks"] is False
 
 
+def test_what_keeps_routes_may_change_routes_and_nothing_else() -> None:
+    everything = with_every_component()
+    holders = [
+        pod_spec(each)["serviceAccountName"]
+        for each in of_kind(everything, *WORKLOADS)
+        if pod_spec(each)["automountServiceAccountToken"]
+    ]
+    assert holders == ["routes"]
+    assert not of_kind(everything, "ClusterRole", "ClusterRoleBinding")
+    [role] = of_kind(everything, "Role")
+    assert role["rules"] == [
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": ["create", "patch"]}
+    ]
+    [binding] = of_kind(everything, "RoleBinding")
+    assert [subject["name"] for subject in binding["subjects"]] == holders
+
+
+def test_the_clusters_own_gateway_reaches_services_and_nothing_else() -> None:
+    proxies = Peer("gateways", namespace={"mlops/gateway": "allowed"})
+    ports = Settings().ports
+    everything = with_every_component()
+    assert may_talk(everything, proxies, POD["serving"], ports.candidate(0))
+    assert not may_talk(everything, proxies, POD["orchestrator"], ports.api_server)
+    assert not may_talk(rendered("base"), proxies, POD["serving"], ports.candidate(0))
+
+
 def test_memory_is_bounded_and_everything_is_requested() -> None:
-    for part, container, _ in containers(rendered("base")):
+    for part, container, _ in containers(with_every_component()):
         assert {"cpu", "memory"} <= set(container["resources"]["requests"]), part
         assert "memory" in container["resources"]["limits"], part
 
