@@ -27,11 +27,11 @@ def routes_text(ledger: Ledger, upstreams: Sequence[Upstream], attachment: Attac
 
 def keep_routes(ledger: Ledger, upstreams: Sequence[Upstream], attachment: Attachment) -> None:
     """Apply routes after each decision until SIGTERM or SIGINT. Raises KubernetesError outside a pod."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # One line for each request would say nothing that the keeper doesn't.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     with KubernetesApi() as api:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        # One line for each request would say nothing that the keeper doesn't.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
         follow(RouteKeeper(ledger, upstreams, attachment, api).step, stopped.wait)

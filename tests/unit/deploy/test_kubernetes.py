@@ -20,6 +20,7 @@ from tests.documents import Command
 from tests.documents import named as named_commands
 from tests.unit.deploy.kubernetes_objects import (
     COMPONENT,
+    K8S,
     PARTS,
     PROJECT,
     WORKLOADS,
@@ -35,6 +36,7 @@ from tests.unit.deploy.kubernetes_objects import (
 )
 from tests.unit.documents.test_commands import refused
 
+GUIDES = ("deploy/k8s/README.md", "deploy/k8s/dagster/README.md", "deploy/aws/README.md")
 OVERLAYS = ("overlays/example", "overlays/aws")
 # The versions that the manifests are for: the oldest that knows all of their fields, and the newest known here.
 VERSIONS = ("1.30", "1.37")
@@ -124,16 +126,26 @@ def test_every_command_is_one_that_there_is() -> None:
 
 
 def test_commands_of_the_guides_are_ones_that_there_are() -> None:
-    guides = ("deploy/k8s/README.md", "deploy/aws/README.md")
     inside = [
         Command(guide, number, words)
-        for guide in guides
+        for guide in GUIDES
         for number, line in enumerate((PROJECT / guide).read_text().splitlines(), start=1)
         for words in re.findall(r" -- (mlops [^`\n]+)", line)
     ]
-    commands = inside + [command for guide in guides for command in named_commands(guide)]
+    commands = inside + [command for guide in GUIDES for command in named_commands(guide)]
     assert inside
     assert [f"{command}: {why}" for command in commands if (why := refused(command))] == []
+
+
+def test_files_that_the_guides_name_are_there() -> None:
+    for guide in GUIDES:
+        folder, text = (PROJECT / guide).parent, (PROJECT / guide).read_text()
+        linked = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
+        listed = re.findall(r"^\| `([a-z_/]+\.py)` \|", text, re.MULTILINE)
+        components = re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE) if guide.startswith("deploy/k8s/R") else []
+        for name in (*linked, *listed, *(f"components/{name}" for name in components)):
+            assert (folder / name).exists(), f"{guide}: {name}"
+        assert set(components) in (set(), {path.name for path in (K8S / "components").iterdir()})
 
 
 def test_each_workload_runs_the_part_that_it_is_named_after() -> None:
