@@ -26,6 +26,8 @@ LOOK_SECONDS = 0.2
 IDLE_LOOK_SECONDS = 0.5
 IDLE_AFTER_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 2.0
+# Less than a program may take to stop, of which one statement may take a good part.
+FINISH_SECONDS = 5.0
 NICE = 5
 
 PREFIX = "MLOPS_SHIPPER_"
@@ -82,7 +84,7 @@ class Stop:
 
 
 def run(shipper: Shipper, stop: Stop) -> None:
-    """Ship until asked to stop; what is left then stays in the journal."""
+    """Ship until asked to stop, and then what services have left; what the database doesn't take now stays."""
     troubles, active_at = 0, time.monotonic()
     while not stop.asked:
         before = shipper.counts.predictions
@@ -109,7 +111,18 @@ def run(shipper: Shipper, stop: Stop) -> None:
             pause = 0.0 if more else IDLE_LOOK_SECONDS if idle else LOOK_SECONDS
         shipper.write_status()
         stop.sleep(pause)
+    _finish(shipper)
     shipper.write_status(now=True)
+
+
+def _finish(shipper: Shipper) -> None:
+    """A host that is taken away for good leaves nothing behind: its services have stopped before."""
+    until = time.monotonic() + FINISH_SECONDS
+    try:
+        while shipper.step() and time.monotonic() < until:
+            pass
+    except (DatabaseDownError, OSError) as error:
+        log.warning("the end of the journal isn't shipped: %s", error)
 
 
 def only_one(root: Path, stop: Stop) -> int:

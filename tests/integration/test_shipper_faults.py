@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -167,6 +168,20 @@ def test_a_full_disk_delays_lines_and_loses_none(
         shipper.step()
     assert ids(database) == {record["id"] for record in given}
     assert count(database, "prediction") == 30
+
+
+def test_a_shipper_that_is_stopped_leaves_nothing_behind(
+    database: Database, postgres_url: str, journal: Journal, root: Path, tmp_path: Path
+) -> None:
+    with ended(start_shipper(postgres_url, root, tmp_path / "shipper.log")) as running:
+        journal.append(encoded(prediction()))
+        wait_until(lambda: count(database, "prediction") == 1, 20)
+        running.send_signal(signal.SIGSTOP)
+        journal.append(encoded(prediction(), prediction()))
+        running.terminate()
+        running.send_signal(signal.SIGCONT)
+        assert running.wait(20) == 0
+    assert count(database, "prediction") == 3
 
 
 def test_of_two_shippers_one_works_and_the_other_takes_over(
