@@ -7,6 +7,7 @@ its own over made accidents; memory is what the peak grew by from after the impo
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import tempfile
 import time
@@ -46,6 +47,7 @@ def _read(file: Path, kept: Path) -> Figures:
         "read_us": round(seconds / count * 1e6, 2),
         "memory_bytes": round(peak / count, 1),
         "memory_of_csv": round(peak / size, 2),
+        "load_average": round(os.getloadavg()[0], 2),
     }
 
 

@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         measured = costs.read()
-        tables = document.Tables(measured, scenario.load_plan(given.file), validation.points(measured))
+        tables = document.Tables(measured, scenario.load_plan(given.file), validation.points(measured), costs.loads())
         if given.write or given.check:
             return _document(tables, write=given.write)
         _show(tables, given.scenario)

@@ -75,7 +75,10 @@ SOURCES: dict[str, Source] = {
     "run_disk_bytes": Source("unit_costs", "runs/run/disk_bytes", "B", "its results and logs on the disk"),
     "run_events": Source("unit_costs", "runs/bytes/rows/dagster.event_logs", "rows", "its events in PostgreSQL"),
     "run_bytes": Source("unit_costs", "runs/bytes/bytes", "B", "its rows in PostgreSQL, with indexes"),
-    "tick_seconds": Source("unit_costs", "runs/burst/tick_seconds", "s", "the daemon for each schedule that is due"),
+    "tick_seconds": Source(
+        "unit_costs", "schedules/few/tick_seconds", "s", "the daemon for each schedule that is due, 10 pipelines"
+    ),
+    "tick_many_seconds": Source("unit_costs", "schedules/many/tick_seconds", "s", "the same with 1,000 pipelines"),
     "rest_connections": Source(
         "unit_costs", "runs/connections/rest", "", "connections to PostgreSQL, orchestration at rest"
     ),
@@ -94,7 +97,9 @@ SOURCES: dict[str, Source] = {
     "exporter_cores": Source("exporter_scrape", "cpu_share_of_a_core", "cores", "the exporter, 100,000 runs kept"),
     "exporter_series": Source("exporter_scrape", "series", "lines", "what it tells then"),
     "idle_cores": Source("unit_costs", "runs/few/cores", "cores", "orchestration at rest, 10 pipelines"),
+    "idle_postgres_cores": Source("unit_costs", "runs/few/cores/postgres", "cores", "of it PostgreSQL's"),
     "idle_many_cores": Source("unit_costs", "runs/many/cores", "cores", "the same with 1,000 pipelines"),
+    "idle_many_postgres_cores": Source("unit_costs", "runs/many/cores/postgres", "cores", "of it PostgreSQL's"),
     "orchestration_mb": Source("unit_costs", "runs/few/memory_mb", "MB", "its programs, 10 pipelines (no MLflow)"),
     "orchestration_many_mb": Source("unit_costs", "runs/many/memory_mb", "MB", "the same with 1,000 pipelines"),
     "installation_mb": Source("main_job", "idle_proportional_mb", "MB", "a whole installation at rest"),
@@ -146,6 +151,7 @@ class Costs:
     run_events: float
     run_bytes: float
     tick_seconds: float
+    tick_many_seconds: float
     rest_connections: float
     run_connections: float
     launch_seconds: float
@@ -156,7 +162,9 @@ class Costs:
     exporter_cores: float
     exporter_series: float
     idle_cores: float
+    idle_postgres_cores: float
     idle_many_cores: float
+    idle_many_postgres_cores: float
     orchestration_mb: float
     orchestration_many_mb: float
     installation_mb: float
@@ -176,6 +184,23 @@ def _there(folder: Path, file: str) -> bool:
     if not (folder / f"{file}.json").exists():
         raise CostError(f"{file}.json is missing: run `python -m tests.benchmarks.{file}`")
     return True
+
+
+def loads(folder: Path = RESULTS) -> dict[str, float | None]:
+    """The machine's load while each result was measured (2: as busy as its two cores), by file or part of it."""
+    found: dict[str, float | None] = {}
+    for file in FILES:
+        kept = json.loads((folder / f"{file}.json").read_text())
+        parts = {name: part for name, part in kept.items() if isinstance(part, dict) and "load_average" in part}
+        found |= {f"{file}, {name}": _first(part["load_average"]) for name, part in parts.items()}
+        if not parts:
+            found[file] = _first(kept.get("load_average"))
+    return found
+
+
+def _first(load: float | list[float] | None) -> float | None:
+    """Some results keep it at the start and at the end."""
+    return load[0] if isinstance(load, list) else load
 
 
 def at(kept: dict[str, Any], path: str, file: str) -> Any:

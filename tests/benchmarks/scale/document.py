@@ -7,7 +7,7 @@ sentences: they are the document's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,12 +36,13 @@ class Tables:
     costs: Costs
     plan: Plan
     points: Sequence[Point]
+    loads: Mapping[str, float | None]
 
     def named(self) -> dict[str, Callable[[], str]]:
         """A table for each mark."""
         found: dict[str, Callable[[], str]] = {
             "costs": self._costs, "queue": self._queue, "days": self._days, "validation": self._validation,
-            "sizes": self._sizes, "prices": self._prices, "summary": self._summary,
+            "sizes": self._sizes, "prices": self._prices, "summary": self._summary, "loads": self._loads,
         }  # fmt: skip
         for scenario in self.plan.scenarios:
             found[f"steps {scenario.name}"] = partial(self._steps, scenario)
@@ -78,6 +79,11 @@ class Tables:
             for name, source in SOURCES.items()
         ]
         return table(("what", "measured", "kept in"), rows)
+
+    def _loads(self) -> str:
+        known = {name: load for name, load in self.loads.items() if load is not None}
+        told = [f"`{name}` {load:.1f}" for name, load in sorted(known.items(), key=lambda entry: entry[1])]
+        return f"{', '.join(told)}; not kept: {', '.join(f'`{name}`' for name in self.loads if name not in known)}."
 
     def _steps(self, scenario: Scenario) -> str:
         rows = []
@@ -137,7 +143,7 @@ class Tables:
         load, work = scenario.load, model.run_seconds(self.costs, scenario.load)
         # The daemon orders what is due one after the other; schedules that are spread come later by themselves.
         spread = 60 * (setup.spread_minutes - 1) / max(1, load.due_at_once)
-        every = max(self.costs.tick_seconds, spread)
+        every = max(model.tick_seconds(self.costs, load) / setup.schedule_threads, spread)
         runs = queueing.day(load.runs_per_day, load.due_at_once, every, work, QUEUE_SEED)
         return queueing.simulate(queueing.Queue(setup.pipeline_slots, start_seconds=self.costs.launch_seconds), runs)
 

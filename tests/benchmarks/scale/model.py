@@ -151,8 +151,10 @@ def orchestration(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:
     rate = load.runs_per_day / DAY
     yield Resource("runs: slots of pipelines", rate * run_seconds(costs, load), setup.pipeline_slots, "slots")
     yield Resource("runs: started one after the other", rate * costs.launch_seconds, 1, "s/s")
-    due = load.due_at_once / setup.spread_minutes * costs.tick_seconds
-    yield Resource("daemon: schedules due in one minute", due, TICK_SECONDS, "s")
+    tick = tick_seconds(costs, load) / setup.schedule_threads
+    yield Resource("daemon: schedules, one after the other", rate * tick, 1, "s/s")
+    due = load.due_at_once / setup.spread_minutes * tick
+    yield Resource("daemon: the most popular minute's schedules", due, TICK_SECONDS, "s", "goal")
     if not setup.one_machine_cores:
         used = orchestrator_cores(costs, load)
         have = setup.orchestrator_cores + setup.run_hosts * setup.run_host_cores
@@ -190,6 +192,8 @@ def database(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:
 def data(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:
     """Training data: one product's table is read into one process's memory."""
     yield Resource("training: size of a table", load.largest_table_gb, setup.table_limit_gb, "GB")
+    rows = load.largest_table_gb * 1e9 / costs.data_csv_bytes
+    yield Resource("training: time to read a table", rows * costs.data_read_us * MICRO, setup.table_seconds, "s")
     have = setup.one_machine_gb if setup.one_machine_cores else max(setup.orchestrator_gb, _run_host_gb(setup))
     need = load.largest_table_gb * costs.data_memory_of_csv
     yield Resource("training: memory for a table", need, have, "GB")
@@ -215,9 +219,14 @@ def run_seconds(costs: Costs, load: Load) -> float:
     return overhead + load.stages_per_run * load.stage_seconds
 
 
+def tick_seconds(costs: Costs, load: Load) -> float:
+    """What the daemon takes for one schedule that is due: to ask for its run, to order and to start it."""
+    return _linear(load.pipelines, costs.tick_seconds, costs.tick_many_seconds)
+
+
 def orchestrator_cores(costs: Costs, load: Load) -> float:
-    """Cores of orchestration and of the runs themselves."""
-    rest = _linear(load.pipelines, costs.idle_cores, costs.idle_many_cores)
+    """Cores of orchestration and of the runs themselves, without PostgreSQL's."""
+    rest = _linear(load.pipelines, costs.idle_cores, costs.idle_many_cores) - _idle_postgres(costs, load)
     overhead = costs.run_cpu_seconds - costs.run_postgres_cpu_seconds
     overhead += (load.stages_per_run - 2) * costs.stage_cpu_seconds
     work = load.stages_per_run * load.stage_seconds * load.stage_cpu_share
@@ -231,10 +240,15 @@ def orchestrator_gb(costs: Costs, load: Load, setup: Setup) -> float:
 
 
 def database_cores(costs: Costs, load: Load, setup: Setup) -> float:
-    """Cores of PostgreSQL for the log, its export and runs."""
+    """Cores of PostgreSQL for the log, its export, runs, and orchestration at rest."""
     row = costs.postgres_cpu_us * (1 + RATING_ROWS * load.rated_share) + costs.export_postgres_cpu_us
     runs = load.runs_per_day / DAY * costs.run_postgres_cpu_seconds * _of_two(load)
-    return _logged(load, setup) * row * MICRO + runs
+    return _logged(load, setup) * row * MICRO + runs + _idle_postgres(costs, load)
+
+
+def _idle_postgres(costs: Costs, load: Load) -> float:
+    """What orchestration asks of it without a run."""
+    return _linear(load.pipelines, costs.idle_postgres_cores, costs.idle_many_postgres_cores)
 
 
 def written_bytes(costs: Costs, load: Load, setup: Setup) -> float:
@@ -244,10 +258,15 @@ def written_bytes(costs: Costs, load: Load, setup: Setup) -> float:
 
 
 def connections(costs: Costs, load: Load, setup: Setup) -> float:
-    """Each service follows the ledger over one of its own; each host has a shipper."""
+    """Each service follows the ledger over one of its own; each host has a shipper, a gateway's also follows it."""
     services = 2 * load.products * _share_of_products(load, setup)
     runs = min(setup.pipeline_slots + setup.product_slots, load.runs_per_day)
-    return setup.serving_hosts * (services + 1) + setup.gateways + costs.rest_connections + runs * costs.run_connections
+    return (
+        setup.serving_hosts * (services + 1)
+        + 2 * setup.gateways
+        + costs.rest_connections
+        + runs * costs.run_connections
+    )
 
 
 def _share_of_products(load: Load, setup: Setup) -> float:

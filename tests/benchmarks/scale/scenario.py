@@ -45,7 +45,7 @@ class Load(Spec):
     stage_seconds: float = Field(default=5, ge=0)
     stage_cpu_share: float = Field(default=0.8, ge=0)
     stage_memory_gb: float = Field(default=0.5, ge=0)
-    # Schedules of the day's most popular minute.
+    # Schedules of the day's most popular minute; all runs count as scheduled ones.
     due_at_once: int = Field(default=0, ge=0)
     data_tb: float = Field(default=0, ge=0)
     largest_table_gb: float = Field(default=0.1, ge=0)
@@ -99,10 +99,14 @@ class Setup(Spec):
     run_host_gb: float = Field(default=32, gt=0)
     pipeline_slots: int = Field(default=5, ge=1)
     product_slots: int = Field(default=5, ge=1)
+    # Schedules that the daemon asks at once (`schedules:` in dagster.yaml).
+    schedule_threads: int = Field(default=1, ge=1)
     # Over so many minutes the schedules of the most popular minute are spread by hand.
     spread_minutes: int = Field(default=1, ge=1)
     code_locations: int = Field(default=1, ge=1)
+    # `source.max_megabytes` and `limits.dataset` of the product with the largest table.
     table_limit_gb: float = Field(default=0.512, gt=0)
+    table_seconds: float = Field(default=600, gt=0)
 
 
 class Step(Spec):

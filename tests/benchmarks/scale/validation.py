@@ -60,9 +60,9 @@ def _served(costs: Costs, kept: dict[str, Any]) -> list[Point]:
 
 def _queued(costs: Costs, kept: dict[str, Any]) -> list[Point]:
     """Twenty runs of one waiting stage at the limit: ordered by a client, and by schedules of one minute."""
-    asked, due = at(kept["pipelines"], "queue", "pipelines"), at(kept["unit_costs"], "runs/burst", "unit_costs")
+    asked, due = at(kept["pipelines"], "queue", "pipelines"), at(kept["unit_costs"], "schedules/few", "unit_costs")
     client = all_done(costs, asked["runs"], asked["limit"], asked["start_call"]["median"], CLIENT_WORK_SECONDS)
-    daemon = all_done(costs, due["runs"], due["limit"], due["tick_seconds"], due["work_seconds"])
+    daemon = all_done(costs, due["runs"], due["limit"], due["ordered_seconds"] / (due["runs"] - 1), due["work_seconds"])
     return [
         Point("20 runs ordered at once, limit 5, until all ended", client, asked["seconds"], "s", "pipelines.json"),
         Point("20 schedules due in one minute, the same", daemon, due["seconds"], "s", "unit_costs.json"),

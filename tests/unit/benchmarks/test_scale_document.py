@@ -13,7 +13,7 @@ from tests.benchmarks.scale import costs, document, scenario, validation
 @pytest.fixture(scope="module")
 def tables() -> document.Tables:
     measured = costs.read()
-    return document.Tables(measured, scenario.load_plan(), validation.points(measured))
+    return document.Tables(measured, scenario.load_plan(), validation.points(measured), costs.loads())
 
 
 def test_the_document_is_up_to_date(tables: document.Tables) -> None:

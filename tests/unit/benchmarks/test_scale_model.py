@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.scale import costs as costs_module
-from tests.benchmarks.scale import model, money
+from tests.benchmarks.scale import model, money, validation
 from tests.benchmarks.scale.costs import Costs
 from tests.benchmarks.scale.scenario import Load, Prices, Setup
 
@@ -35,12 +35,16 @@ def by_name(costs: Costs, load: Load, setup: Setup) -> dict[str, model.Resource]
     ],
 )
 def test_twice_the_predictions_use_twice_as_much(name: str) -> None:
-    once, twice = (by_name(ONES, Load(predictions_per_second=rate), APART)[name] for rate in (300, 600))
+    nothing_else = replace(ONES, idle_postgres_cores=0)
+    once, twice = (by_name(nothing_else, Load(predictions_per_second=rate), APART)[name] for rate in (300, 600))
     assert twice.used == pytest.approx(2 * once.used)
     assert twice.capacity == once.capacity
 
 
-@pytest.mark.parametrize("name", ["runs: slots of pipelines", "runs: started one after the other"])
+@pytest.mark.parametrize(
+    "name",
+    ["runs: slots of pipelines", "runs: started one after the other", "daemon: schedules, one after the other"],
+)
 def test_twice_the_runs_use_twice_as_much(name: str) -> None:
     once, twice = (
         by_name(ONES, Load(predictions_per_second=0, runs_per_day=runs), APART)[name] for runs in (1000, 2000)
@@ -55,7 +59,8 @@ def test_what_ends_first_is_what_a_hand_finds() -> None:
         ONES, gateway_cpu_us=100, service_cpu_us=800, shipped_per_second=1000, exported_per_second=1e9,
         deleted_per_second=1e9, service_mb=100, saving_seconds=1e-9, verdict_rating_us=1e-6, drift_read_us=1e-9,
         row_bytes=1e-3, row_index_bytes=0, feedback_bytes=0, user_bytes=0, line_bytes=1e-3, postgres_cpu_us=1e-3,
-            idle_cores=0, exporter_cores=0, drift_seconds=1, deploy_few_seconds=0.1,
+        idle_cores=0, idle_postgres_cores=0, exporter_cores=0, data_csv_bytes=1e9, drift_seconds=1,
+        deploy_few_seconds=0.1,
     )  # fmt: skip
     load = Load(predictions_per_second=500, peak=2, rated_share=0)
     found = model.resources(costs, load, APART)
@@ -70,6 +75,14 @@ def test_a_second_shipper_helps_only_when_both_may_write() -> None:
     hosts = by_name(ONES, load, APART.model_copy(update={"serving_hosts": 2}))["log: rows shipped"]
     writers = by_name(ONES, load, APART.model_copy(update={"log_writers": 2}))["log: rows shipped"]
     assert hosts.share == pytest.approx(2 * writers.share)
+
+
+def test_what_grows_with_pipelines_is_a_line_through_what_was_measured() -> None:
+    costs = replace(ONES, tick_seconds=0.1, tick_many_seconds=0.298)
+    few, many, more = (
+        model.tick_seconds(costs, Load(predictions_per_second=0, pipelines=pipelines)) for pipelines in (3, 1000, 2000)
+    )
+    assert (few, many, more) == pytest.approx((0.1, 0.298, 0.498))
 
 
 def test_partitions_of_their_own_leave_nothing_to_delete() -> None:
@@ -127,3 +140,22 @@ def test_a_missing_result_names_the_file_and_how_to_get_it(tmp_path: Path) -> No
 def test_a_missing_figure_names_its_place() -> None:
     with pytest.raises(costs_module.CostError, match=r"a\.json has no b/c"):
         costs_module.at({"b": {"d": 1}}, "b/c", "a")
+
+
+def test_the_load_of_a_measurement_is_told_by_part_and_from_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs_module, "FILES", ("a", "b", "c"))
+    (tmp_path / "a.json").write_text('{"x": {"load_average": [1.5, 3.0]}, "y": {"load_average": 2.0}}')
+    (tmp_path / "b.json").write_text('{"load_average": 4.0, "x": {"z": 1}}')
+    (tmp_path / "c.json").write_text("{}")
+    assert costs_module.loads(tmp_path) == {"a, x": 1.5, "a, y": 2.0, "b": 4.0, "c": None}
+
+
+def test_runs_at_the_limit_end_wave_by_wave() -> None:
+    # A second of work, half of a core each, two at once on two cores: three waves, each begun at a look.
+    idle = replace(ONES, run_seconds=0, stage_seconds=0, run_cpu_seconds=0.5, stage_cpu_seconds=0, launch_seconds=0)
+    assert validation.all_done(idle, count=6, limit=2, every=0, work=1) == pytest.approx(3)
+    # With four cores' worth of work a wave takes twice as long.
+    busy = replace(idle, run_cpu_seconds=2)
+    assert validation.all_done(busy, count=6, limit=2, every=0, work=1) == pytest.approx(6)
