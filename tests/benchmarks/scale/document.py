@@ -89,13 +89,14 @@ class Tables:
         rows = []
         for turn, (step, setup) in enumerate(scenario.setups()):
             found = model.resources(self.costs, scenario.load, setup)
-            limits = [resource for resource in found if resource.kind == "limit"]
-            price = self._monthly(scenario, setup)
+            ends, *then = [resource for resource in found if resource.kind == "limit"][:NEXT]
+            missed = [resource for resource in found if resource.kind == "goal" and resource.share > 1]
             told = step.change if step.today else f"{step.change} (**needs code**)"
-            rows.append(
-                (str(turn), told, said(limits[0]), "; ".join(said(one) for one in limits[1:NEXT]), f"{price:,.0f}")
-            )
-        return table(("", "change", "first to end", "then", f"{self.plan.prices.currency} a month"), rows)
+            goals = "; ".join(map(said, missed)) or "–"
+            price = f"{self._monthly(scenario, setup):,.0f}"
+            rows.append((str(turn), told, said(ends), "; ".join(map(said, then)), goals, price))
+        currency = self.plan.prices.currency
+        return table(("", "change", "first to end", "then", "goals missed", f"{currency} a month"), rows)
 
     def _resources(self, scenario: Scenario) -> str:
         ends = [scenario.setups()[0], scenario.setups()[-1]]

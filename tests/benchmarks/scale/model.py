@@ -154,7 +154,7 @@ def orchestration(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:
     tick = tick_seconds(costs, load) / setup.schedule_threads
     yield Resource("daemon: schedules, one after the other", rate * tick, 1, "s/s")
     due = load.due_at_once / setup.spread_minutes * tick
-    yield Resource("daemon: the most popular minute's schedules", due, TICK_SECONDS, "s", "goal")
+    yield Resource("daemon: the most popular minute", due, TICK_SECONDS, "s", "goal")
     if not setup.one_machine_cores:
         used = orchestrator_cores(costs, load)
         have = setup.orchestrator_cores + setup.run_hosts * setup.run_host_cores
@@ -162,15 +162,15 @@ def orchestration(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:
         have = setup.orchestrator_gb + setup.run_hosts * setup.run_host_gb
         yield Resource("orchestrator: memory", orchestrator_gb(costs, load, setup), have, "GB")
     deploy = _linear(load.pipelines / setup.code_locations, costs.deploy_few_seconds, costs.deploy_many_seconds)
-    yield Resource("a deploy, until Dagster shows it", deploy, DEPLOY_GOAL_SECONDS, "s", "goal")
+    yield Resource("deploy: until Dagster shows it", deploy, DEPLOY_GOAL_SECONDS, "s", "goal")
     # Sums by the day have a row for each stage of each pipeline instead of one for each attempt.
     rows = (
         30 * load.stages_per_run * (min(load.pipelines, load.runs_per_day) if setup.daily_sums else load.runs_per_day)
     )
     page = costs.usage_page_ms / 1000 * rows / USAGE_ROWS
     yield Resource("console: resources of 30 days", page, STATEMENT_SECONDS, "s")
-    yield Resource("console: the same, without waiting", page, 0.3, "s", "goal")
-    yield Resource("exporter: pipelines told by name", load.pipelines, TOLD_PIPELINES, "pipelines", "goal")
+    yield Resource("console: resources of 30 days at once", page, 0.3, "s", "goal")
+    yield Resource("exporter: pipelines by name", load.pipelines, TOLD_PIPELINES, "pipelines", "goal")
 
 
 def database(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:

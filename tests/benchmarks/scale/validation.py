@@ -65,7 +65,13 @@ def _queued(costs: Costs, kept: dict[str, Any]) -> list[Point]:
     daemon = all_done(costs, due["runs"], due["limit"], due["ordered_seconds"] / (due["runs"] - 1), due["work_seconds"])
     return [
         Point("20 runs ordered at once, limit 5, until all ended", client, asked["seconds"], "s", "pipelines.json"),
-        Point("20 schedules due in one minute, the same", daemon, due["seconds"], "s", "unit_costs.json"),
+        Point(
+            "20 schedules due in one minute, ordered at the measured pace",
+            daemon,
+            due["seconds"],
+            "s",
+            "unit_costs.json",
+        ),
     ]
 
 
