@@ -26,6 +26,7 @@ from mlops_assets.cli import (
     notify,
     pipeline,
     pipeline_access,
+    retention,
     rollout,
     scores,
     token,
@@ -93,6 +94,7 @@ app.add_typer(token.app, name="token")
 app.command("backup")(backup.save)
 app.command("restore")(backup.put_back)
 app.command("upgrade")(backup.upgrade)
+app.command("retention")(retention.retention)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)
 app.command("usage")(usage.show_usage)

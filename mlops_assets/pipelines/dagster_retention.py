@@ -52,13 +52,18 @@ def retention_definitions() -> dg.Definitions:
         from mlops_assets.pipelines.stage_logs import StageLogs
 
         def going(runs: Collection[str]) -> set[str]:
-            if not runs:
-                return set()
-            found = context.instance.get_runs(dg.RunsFilter(run_ids=list(runs), statuses=UNFINISHED))
-            return {run.run_id for run in found}
+            return unfinished_of(context.instance, runs)
 
         StageFolders(settings.stage_folders).remove_left()
         done = expire(database, storage, StageLogs(settings.stage_logs), settings.artifact_days, going=going)
         return dg.MaterializeResult(metadata={"days_kept": settings.artifact_days, **vars(done)})
 
     return scheduled_asset(pipeline_files, CRON, "Removes old files and logs of declared pipelines' runs")
+
+
+def unfinished_of(instance: dg.DagsterInstance, runs: Collection[str]) -> set[str]:
+    """Those of some runs that haven't ended."""
+    if not runs:
+        return set()
+    found = instance.get_runs(dg.RunsFilter(run_ids=list(runs), statuses=UNFINISHED))
+    return {run.run_id for run in found}

@@ -47,14 +47,14 @@ def checked_out(
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise CheckoutError("commit", "give the whole commit, 40 hexadecimal digits")
     target = folder / digest / commit
-    if target.is_dir():
-        return target
     deadline = time.monotonic() + seconds
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target.with_name(f"{commit}.lock"), deadline):
             if not target.is_dir():
                 _fetch(target, _Asked(repository, branch, commit), Git(git, repository, deadline))
+            # Its time tells when it was used last; only what nobody used for long is removed.
+            os.utime(target)
     except TimeoutError as error:
         raise CheckoutError("repository", f"{repository} wasn't fetched within {seconds:g} s") from error
     except (OSError, GitError) as error:

@@ -68,6 +68,14 @@ class Settings(DatabaseSettings, HostSettings, ProviderSettings):
     code_sources: str = "https://"
     # How long the files of declared pipelines' runs are kept.
     artifact_days: int = Field(default=90, ge=1, le=36_500)
+    # How long the code of a commit is kept that no stage has used since.
+    checkout_days: int = Field(default=90, ge=1, le=36_500)
+    # How long Dagster and MLflow tell of a run, with the files that its stages handed on, and of a rollout's users.
+    run_days: int = Field(default=400, ge=30, le=36_500)
+    # How long it is kept what runs printed.
+    run_log_days: int = Field(default=90, ge=1, le=36_500)
+    # How long the hourly files of the prediction log are kept.
+    log_file_days: int = Field(default=1100, ge=30, le=36_500)
 
     # What each issued token may ask of the control API, in the long run and at once.
     api_requests_per_second: float = Field(default=50, gt=0, le=100_000)
