@@ -171,4 +171,5 @@ def living(instance: dg.DagsterInstance, runs: Sequence[str]) -> set[str]:
 
 
 def _root(record: dg.RunRecord) -> str:
-    return record.dagster_run.root_run_id or record.dagster_run.run_id
+    """The first of the tries that a run is one of."""
+    return record.dagster_run.tags.get(ROOT_TAG) or record.dagster_run.run_id

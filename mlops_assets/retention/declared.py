@@ -250,8 +250,11 @@ _PLACES = (
     ),
     Kept(
         "what was made or given once",
-        "for ever: keys, your functions, configuration, sockets, locks",
-        home=("secrets", "functions", "run", "dagster.yaml", ".lock", ".logs_queue"),
+        "for ever: keys, your functions, configuration, sockets, locks, counters",
+        home=(
+            *("secrets", "functions", "run", "metrics", "dagster.yaml", "migrated.json", "restoring"),
+            *(".lock", ".logs_queue"),
+        ),
     ),
 )
 

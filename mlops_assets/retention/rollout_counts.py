@@ -23,7 +23,7 @@ HAVING max(created_at) < :before
 ORDER BY 1, 2
 """
 _COUNT = """
-SELECT count(*) FROM (SELECT 1 FROM {table} WHERE product = :product AND rollout = :rollout LIMIT :most) AS some
+SELECT count(*) FROM (SELECT 1 FROM {table} WHERE product = :product AND rollout = :rollout LIMIT :most) AS counted
 """
 _DELETE = """
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
