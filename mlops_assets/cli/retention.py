@@ -16,7 +16,7 @@ from mlops_assets.installation.commands import CommandError
 from mlops_assets.retention.measure import held
 from mlops_assets.retention.round import Round
 from mlops_assets.retention.rounds import SWEEPS, run
-from mlops_assets.retention.shown import as_table, in_all, size
+from mlops_assets.retention.shown import as_table, in_all, reasons, size
 from mlops_assets.settings import load
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
@@ -28,10 +28,14 @@ APPLY_SECONDS = 6 * 3600.0
 
 def retention(
     apply: Annotated[bool, typer.Option("--apply", help="Remove it now, instead of saying what would go.")] = False,
+    why: Annotated[bool, typer.Option("--why", help="Only the reasons, and what is special about each kind.")] = False,
 ) -> None:
     """How long everything is kept, how much there is, and what is older. Changes nothing without --apply."""
     from dagster import DagsterInstance
 
+    if why:
+        Console().print(reasons())
+        return
     settings = load()
     if not (settings.home / "dagster.yaml").exists():
         raise CommandError(f"{settings.home} isn't set up yet; run: mlops up")

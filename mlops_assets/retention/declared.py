@@ -45,7 +45,8 @@ _OURS = (
     ),
     Kept(
         "prediction log",
-        "each product's `rollout.log_retention_days`; only what is in hourly files goes",
+        "only what is in hourly files goes; the number is in each product's `rollout`",
+        until="log_retention_days",
         tables=_in("mlops", "prediction", "prediction_*", "feedback", "request_failure", "log_hour"),
         oldest="mlops.log_hour.hour",
         sweep="prediction_log",
@@ -230,18 +231,16 @@ _MLFLOW = (
 _PLACES = (
     Kept("files never finished", "a killed process was writing them", 2, sweep="partial_files"),
     Kept("code of commits", "after their last use", "checkout_days", home=("repositories",), sweep="checkouts"),
-    Kept("copies of releases", "by each service: its last three", home=("serving",), days=None),
-    Kept(
-        "answers that aren't shipped", "until they are in the database; refused lines up to a size", home=("journal",)
-    ),
-    Kept("the gateway's files", "its log of failures is shipped and started anew", home=("gateway",)),
-    Kept("logs of programs", "started anew at a size, and so many of them", home=("logs/*.log*",)),
-    Kept("working folders of stages", "each until its stage has ended", home=("stages",)),
+    Kept("copies of releases", "by each service", until="the last 3", home=("serving",)),
+    Kept("answers that aren't shipped", "refused lines stay, up to a size", until="shipped", home=("journal",)),
+    Kept("the gateway's files", "its log of failures is started anew", until="shipped", home=("gateway",)),
+    Kept("logs of programs", "each is started anew at a size, so many times", until="a size", home=("logs/*.log*",)),
+    Kept("working folders of stages", "what a kill leaves goes in the night", until="the end", home=("stages",)),
     Kept(
         "history of Prometheus and Alertmanager",
         "by themselves: 30 days or 2 GB, and 5 days",
         30,
-        home=("monitoring", "prometheus", "alertmanager"),
+        home=("prometheus",),
     ),
     Kept(
         "the database and the storage root",

@@ -19,13 +19,15 @@ class Kept:
     """What is kept where, and for how long.
 
     `tables` are `schema.table`, `home` paths below `MLOPS_HOME`, `storage` paths below the storage root; `*` stands for
-    any name. `days` is a number or the setting that holds it; None: `why` says how long. `oldest` is a column of one of
+    any name. `days` is a number or the setting that holds it; else `until` says in words how long, and if it doesn't
+    either, it is for ever, for a reason that `why` tells. `oldest` is a column of one of
     the tables that tells its rows' age. `sweep` names the removal, if it is one that `mlops retention` can do.
     """
 
     what: str
     why: str
     days: int | str | None = None
+    until: str = ""
     tables: tuple[str, ...] = ()
     home: tuple[str, ...] = ()
     storage: tuple[str, ...] = ()
@@ -35,8 +37,9 @@ class Kept:
     def how_long(self, settings: Settings) -> str:
         """In words for people: how long, or for ever."""
         if self.days is None:
-            return FOR_EVER if self.sweep is None else "see why"
-        return f"{getattr(settings, self.days) if isinstance(self.days, str) else self.days} days"
+            return self.until or FOR_EVER
+        days = getattr(settings, self.days) if isinstance(self.days, str) else self.days
+        return f"{days} day" if days == 1 else f"{days} days"
 
     @property
     def variable(self) -> str | None:

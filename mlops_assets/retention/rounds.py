@@ -24,10 +24,9 @@ from mlops_assets.retention import (
 from mlops_assets.retention.round import Round, Swept
 from mlops_assets.storage.files import StorageError
 
-# What is removed by the platform's own asset. Runs go before the files that go with them.
+# What is removed by the platform's own asset. Runs, the many, come when the others have left them most of the time, and
+# files that go with them after them.
 NIGHTLY: dict[str, Callable[[Round], Swept]] = {
-    "dagster_runs": dagster_runs.sweep,
-    "run_files": run_files.sweep,
     "run_logs": run_files.run_logs,
     "log_files": log_files.sweep,
     "rollout_counts": rollout_counts.sweep,
@@ -36,6 +35,8 @@ NIGHTLY: dict[str, Callable[[Round], Swept]] = {
     "partial_files": leftovers.partial_files,
     "checkouts": leftovers.checkouts,
     "mlflow_runs": mlflow_runs.sweep,
+    "dagster_runs": dagster_runs.sweep,
+    "run_files": run_files.sweep,
 }
 # What other assets remove each night; only `mlops retention` does it from here.
 ELSEWHERE: dict[str, Callable[[Round], Swept]] = {

@@ -56,6 +56,16 @@ def as_table(held: Mapping[str, Held], done: Mapping[str, Swept], settings: Sett
     return table
 
 
+def reasons() -> Table:
+    """Every line of the list with its reason, and who removes what."""
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("what", no_wrap=True)
+    table.add_column("why, or what is special")
+    for kept in KEPT:
+        table.add_row(Text(kept.what), Text(kept.why))
+    return table
+
+
 def size(count: float) -> str:
     """Bytes in the unit that fits."""
     for unit in _UNITS:

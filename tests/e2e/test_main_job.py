@@ -20,6 +20,8 @@ import pytest
 
 from mlops_assets.api.orchestrator import FINISHED, LAUNCH, Orchestrator
 from mlops_assets.installation.supervisor import Supervisor
+from mlops_assets.retention.declared import KEPT
+from mlops_assets.retention.policy import of_home, of_storage
 from tests.e2e.installation import Installation, installation
 from tests.e2e.load import Client, Stage, lost
 from tests.e2e.typed_commands import REFUSED, Desk, shown
@@ -293,6 +295,16 @@ def test_a_declared_pipeline_is_in_dagster_and_runs(running: Installation, tmp_p
         wait_until(lambda: dagster.status(run_id) in FINISHED, 60)
         assert dagster.status(run_id) == "SUCCESS"
     assert dagster_locations(running) == {"products", "pipelines"}
+
+
+def test_it_is_said_of_each_of_its_folders_how_long_they_are_kept(running: Installation) -> None:
+    home, storage = running.home, Path(running.settings.storage)
+    inside = [path.name for path in home.iterdir() if path.name != "logs"]
+    inside += [f"logs/{path.name}" for path in (home / "logs").iterdir()]
+    assert not [name for name in inside if of_home(KEPT, name) is None]
+    stored = [path.relative_to(storage).as_posix() for path in storage.glob("*/*")]
+    assert not [name for name in stored if of_storage(KEPT, name) is None]
+    assert "would remove 0 with 0 B in files" in running.ok("retention")
 
 
 def dagster_locations(made: Installation) -> set[str]:

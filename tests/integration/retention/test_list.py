@@ -14,7 +14,7 @@ import mlops_assets.storage.pipeline_tables
 import mlops_assets.storage.usage_tables  # noqa: F401 (their tables are known by it)
 from mlops_assets.retention.declared import KEPT
 from mlops_assets.retention.measure import held
-from mlops_assets.retention.policy import of_home, of_storage, of_table
+from mlops_assets.retention.policy import FOR_EVER, of_home, of_storage, of_table
 from mlops_assets.retention.rounds import SWEEPS
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Base
@@ -80,6 +80,12 @@ def test_each_line_that_names_a_removal_has_one_and_each_removal_a_line() -> Non
     unknown = [kept.days for kept in KEPT if isinstance(kept.days, str) and kept.days not in Settings.model_fields]
     assert not unknown
     assert len({kept.what for kept in KEPT}) == len(KEPT)
+
+
+def test_what_is_kept_for_ever_says_why() -> None:
+    settings = Settings()
+    for kept in KEPT:
+        assert kept.why.startswith("for ever: ") == (kept.how_long(settings) == FOR_EVER), kept.what
 
 
 def test_what_is_there_is_counted_by_line(old: OldPlatform) -> None:
