@@ -34,7 +34,20 @@ def unshipped(settings: Settings) -> Sources:
 
 def stored(settings: Settings) -> Sources:
     """Every other file that belongs to a backup."""
-    return _home_files(settings, [name for name in HOME_FOLDERS if name != JOURNAL]) | _storage_files(settings)
+    return _home_files(settings, [name for name in HOME_FOLDERS if name != JOURNAL]) | in_storage(settings)
+
+
+def in_storage(settings: Settings) -> Sources:
+    """Every file below the storage root. Raises StorageError."""
+    storage = Storage(settings.storage)
+    if storage.folder is not None:
+        local = ((path.relative_to(storage.folder).as_posix(), path) for path in _below(storage.folder))
+        return {f"{STORAGE_FOLDER}/{name}": partial(path.open, "rb") for name, path in local}
+    root = storage.root
+    with told(storage.url):
+        keys = root.fs.find(root.path)
+    below = {str(PurePosixPath(key).relative_to(root.path)): key for key in keys}
+    return {f"{STORAGE_FOLDER}/{name}": partial(root.fs.open, key, "rb") for name, key in below.items()}
 
 
 def present(settings: Settings) -> list[str]:
@@ -78,18 +91,6 @@ def _home_files(settings: Settings, folders: Iterable[str]) -> Sources:
         for path in _below(settings.home / folder):
             found[f"{HOME_FOLDER}/{path.relative_to(settings.home).as_posix()}"] = partial(path.open, "rb")
     return found
-
-
-def _storage_files(settings: Settings) -> Sources:
-    storage = Storage(settings.storage)
-    if storage.folder is not None:
-        local = ((path.relative_to(storage.folder).as_posix(), path) for path in _below(storage.folder))
-        return {f"{STORAGE_FOLDER}/{name}": partial(path.open, "rb") for name, path in local}
-    root = storage.root
-    with told(storage.url):
-        keys = root.fs.find(root.path)
-    below = {str(PurePosixPath(key).relative_to(root.path)): key for key in keys}
-    return {f"{STORAGE_FOLDER}/{name}": partial(root.fs.open, key, "rb") for name, key in below.items()}
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -7,17 +7,14 @@ files: so no answer is missing, and every file that the database tells of is the
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from mlops_assets.backup import database, files
-from mlops_assets.backup.record import DATABASE_FOLDER, RECORD_FILE, BackupError, File, Record
+from mlops_assets.backup.new_folder import new_folder
+from mlops_assets.backup.record import DATABASE_FOLDER, RECORD_FILE, File, Record
 from mlops_assets.installation.report import Report
-from mlops_assets.installation.supervisor import Supervisor
-from mlops_assets.installation.up import exclusive, prepare_home
 from mlops_assets.settings import Settings
 from mlops_assets.storage.files import atomic_file, sha256_of
 
@@ -32,24 +29,8 @@ def backup(settings: Settings, folder: Path, report: Report) -> Record:
         BackupError: it holds something, or the database can't be dumped.
         StorageError: a file can't be read or written; names it.
     """
-    folder = folder.expanduser().absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BackupError(f"{folder} is there and not empty: name a new folder")
-    if not settings.home.exists():
-        raise BackupError(f"there is no installation in {settings.home}")
-    if folder.is_relative_to(settings.home):
-        raise BackupError(f"{folder} is inside of what is saved ({settings.home})")
-    prepare_home(settings)
-    with ExitStack() as held:
-        if not Supervisor(settings).running():
-            held.enter_context(exclusive(settings))
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            return _save(settings, folder, report)
-        except BaseException:
-            # Half of one is worth nothing and looks like one.
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+    with new_folder(settings, folder) as made:
+        return _save(settings, made, report)
 
 
 def _save(settings: Settings, folder: Path, report: Report) -> Record:

@@ -22,6 +22,7 @@ from mlops_assets.cli import (
     backup,
     database,
     drift,
+    export,
     metrics,
     notify,
     pipeline,
@@ -94,6 +95,7 @@ app.add_typer(token.app, name="token")
 app.command("backup")(backup.save)
 app.command("restore")(backup.put_back)
 app.command("upgrade")(backup.upgrade)
+app.command("export")(export.take)
 app.command("retention")(retention.retention)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)

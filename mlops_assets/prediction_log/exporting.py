@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.storage.files import Storage
+from mlops_assets.storage.parquet_rows import MICROSECONDS, Columns, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,15 +25,11 @@ if TYPE_CHECKING:
     from mlops_assets.storage.database import Database
 
 HOUR = timedelta(hours=1)
-CHUNK_ROWS = 20_000
 STATEMENT_SECONDS = 600
 PREVIEW_ROWS = 8
 MOST_FEATURES = 300
 PREDICTIONS, FEEDBACK = "predictions.parquet", "feedback.parquet"
 
-# Column → (SQL expression, Arrow type). Times are microseconds since 1970, which Arrow takes without parsing.
-Columns = dict[str, tuple[str, str]]
-_AT = "(extract(epoch FROM {}) * 1000000)::bigint"
 _ASSIGNED: Columns = {
     "variant": ("variant", "string"),
     "version": ("version", "int32"),
@@ -43,7 +41,7 @@ _ASSIGNED: Columns = {
 _PREDICTION: Columns = {
     "id": ("id::text", "string"),
     "product": ("product", "string"),
-    "at": (_AT.format("at"), "time"),
+    "at": (MICROSECONDS.format("at"), "time"),
     **_ASSIGNED,
     "estimate": ("mlops.numeric_answer(output)", "float64"),
     "latency_ms": ("latency_ms", "float64"),
@@ -58,12 +56,12 @@ _FEEDBACK: Columns = {
     "id": ("id::text", "string"),
     "prediction_id": ("prediction_id::text", "string"),
     "product": ("product", "string"),
-    "at": (_AT.format("at"), "time"),
+    "at": (MICROSECONDS.format("at"), "time"),
     "type": ("type", "string"),
     "value": ("value", "float64"),
     "text": ("text", "string"),
     **_ASSIGNED,
-    "predicted_at": (_AT.format("predicted_at"), "time"),
+    "predicted_at": (MICROSECONDS.format("predicted_at"), "time"),
     "estimate": ("estimate", "float64"),
     "batch": ("batch", "int64"),
 }
@@ -183,48 +181,16 @@ def _with_features(connection: Connection, where: dict[str, Any]) -> tuple[Colum
 
 
 def _write(connection: Connection, table: str, columns: Columns, where: dict[str, Any], path: Path) -> _Written:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from sqlalchemy import text as sql
-
-    schema = pa.schema([(name, _arrow_type(kind)) for name, (_, kind) in columns.items()])
-    expressions = ", ".join(expression for expression, _ in columns.values())
-    # Bound values only; table and expressions are of this file.
-    query = f"SELECT {expressions} FROM {table} WHERE product = :product AND at >= :start AND at < :end ORDER BY at, id"  # noqa: S608
-    rows = connection.execute(
-        sql(query), where, execution_options={"stream_results": True, "max_row_buffer": CHUNK_ROWS}
-    )
     done = _Written()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for chunk in rows.partitions(CHUNK_ROWS):
-            values = zip(*chunk, strict=True)
-            batch = pa.record_batch([_array(v, f.type) for v, f in zip(values, schema, strict=True)], schema=schema)
-            writer.write_batch(batch)
-            _note(done, batch)
+    source = f"{table} WHERE product = :product AND at >= :start AND at < :end ORDER BY at, id"
+    done.rows = write_rows(connection, columns, source, where, path, partial(_note, done))
     return done
 
 
 def _note(done: _Written, batch: pa.RecordBatch) -> None:
     import pyarrow.compute as pc
 
-    done.rows += batch.num_rows
     done.max_batch = max(done.max_batch, pc.max(batch.column("batch")).as_py())
     done.variants.update({c["values"]: c["counts"] for c in batch.column("variant").value_counts().to_pylist()})
     if len(done.preview) < PREVIEW_ROWS:
         done.preview += batch.slice(0, PREVIEW_ROWS - len(done.preview)).to_pylist()
-
-
-def _arrow_type(kind: str) -> Any:
-    import pyarrow as pa
-
-    if kind == "time":
-        return pa.timestamp("us", tz="UTC")
-    return pa.type_for_alias(kind)
-
-
-def _array(values: tuple[Any, ...], kind: Any) -> Any:
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(kind):
-        return pa.array(values, pa.int64()).cast(kind)
-    return pa.array(values, kind)

@@ -197,7 +197,7 @@ def test_late_rows_are_exported_again(database: Database, ship: Ship, storage: S
 def test_a_large_hour_streams(
     database: Database, ship: Ship, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops_assets.prediction_log.exporting.CHUNK_ROWS", 100)
+    monkeypatch.setattr("mlops_assets.storage.parquet_rows.CHUNK_ROWS", 100)
     records = [made(n / 20) for n in range(450)]
     ship(*records)
     assert export_hour(database, storage, "homes", HOUR).predictions == 450

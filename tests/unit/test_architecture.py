@@ -37,6 +37,7 @@ ALLOWED = {
         *("access", "batch", "drift", "notifications", "observability", "pipelines", "rollout", "runs", "sandbox"),
         *("settings", "storage", "training"),
     },
+    "export": {"backup", "installation", "pipelines", "settings", "storage", "training"},
     "retention": {
         *("batch", "observability", "pipelines", "prediction_log", "runs", "sandbox", "settings", "storage"),
         "training",
@@ -49,7 +50,7 @@ ALLOWED = {
     "rehearsal": {"installation", "rollout", "settings", "storage", "training"},
     "cli": {
         *("api", "definitions", "drift", "installation", "notifications", "observability", "rehearsal", "rollout"),
-        *("access", "backup", "batch", "client", "pipelines", "retention", "settings", "storage", "training"),
+        *("access", "backup", "batch", "client", "export", "pipelines", "retention", "settings", "storage", "training"),
     },
     "pipelines": {"runs", "sandbox", "settings", "storage"},
     "defs": set(),
@@ -99,6 +100,7 @@ PURE = [
     *(f"pipelines/{name}.py" for name in ("artifacts", "artifact_facts", "artifact_records", "artifact_content")),
     *(f"pipelines/{name}.py" for name in ("previews", "preview_tables", "preview_process", "retention", "stage_logs")),
     *(f"pipelines/{name}.py" for name in ("functions", "git_checkout", "git_program", "stage_folders")),
+    *(f"export/{name}.py" for name in ("tables", "columns", "record", "readme", "make")),
     *(f"retention/{name}.py" for name in ("policy", "declared", "measure", "shown", "log_files")),
     *("retention/rollout_counts.py", "retention/mlflow_runs.py"),
     *(f"observability/usage/{name}.py" for name in ("queries", "figures", "changes", "compared")),

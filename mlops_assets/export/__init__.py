@@ -1,0 +1,1 @@
+"""`mlops export`: what a team would take with it, in formats that others read."""
