@@ -22,17 +22,21 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PAGE = 500
+# Set by dagster-mlflow.
+DAGSTER_RUN_TAG = "dagster_run_id"
 MOST_RUNS = 5000
 
 
 class Order(BaseModel):
-    """What to do: runs that began before `before_ms` (Unix time) go, except `needed`; within `seconds`.
+    """What to do: runs that began before `before_ms` (Unix time) go, except `needed` and those of Dagster's runs
+    `of_dagster`; within `seconds`.
 
     `tables` is the address of MLflow's own tables, which its `gc` asks for.
     """
 
     before_ms: int
     needed: frozenset[str]
+    of_dagster: frozenset[str]
     apply: bool
     grace_days: float
     seconds: float
@@ -65,10 +69,11 @@ def mark(order: Order) -> Done:
     client, until = MlflowClient(), time.monotonic() + order.seconds
     done = Done()
     # Read as a whole before anything goes: its pages are counted from the start.
-    for experiment, run in list(_old(client, order.before_ms)):
+    for experiment, run, of_dagster in list(_old(client, order.before_ms)):
         if time.monotonic() >= until or done.removed >= MOST_RUNS:
             return done.model_copy(update={"unfinished": True})
-        if run in order.needed or client.search_model_versions(f"run_id='{run}'", max_results=1):
+        needed = run in order.needed or of_dagster in order.of_dagster
+        if needed or client.search_model_versions(f"run_id='{run}'", max_results=1):
             done.kept += 1
             continue
         if order.apply:
@@ -86,7 +91,8 @@ def collect(order: Order) -> None:
     gc.main(args=["--older-than", f"{order.grace_days}d", "--backend-store-uri", order.tables], standalone_mode=False)
 
 
-def _old(client: MlflowClient, before_ms: int) -> Iterator[tuple[str, str]]:
+def _old(client: MlflowClient, before_ms: int) -> Iterator[tuple[str, str, str | None]]:
+    """Each old run: its experiment, its id, and Dagster's run that it tells of."""
     experiments, token = [], None
     while True:
         page = client.search_experiments(max_results=PAGE, page_token=token)
@@ -100,7 +106,7 @@ def _old(client: MlflowClient, before_ms: int) -> Iterator[tuple[str, str]]:
             runs = client.search_runs(
                 [experiment], f"attributes.start_time < {before_ms}", max_results=PAGE, page_token=token
             )
-            yield from ((experiment, run.info.run_id) for run in runs)
+            yield from ((experiment, run.info.run_id, run.data.tags.get(DAGSTER_RUN_TAG)) for run in runs)
             token = runs.token
             if not token:
                 break

@@ -1,4 +1,5 @@
-"""Old runs in MLflow go, but none behind a published release. Asked of a process of its own (`mlflow_process`).
+"""Old runs in MLflow go, but none behind a published release or a run that Dagster still tells of. Asked of a process
+of its own (`mlflow_process`).
 
 Keep out how MLflow is asked.
 """
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from dagster import RunsFilter
 from pydantic import ValidationError
 from sqlalchemy import func, select
 
@@ -35,10 +37,12 @@ def sweep(work: Round, grace_days: float = GRACE_DAYS) -> Swept:
     told = func.jsonb_extract_path_text(Release.manifest, "runs", "mlflow")
     with work.database.session() as session:
         needed = set(session.scalars(select(told).where(Release.uri.is_not(None), told.is_not(None))))
+    before = work.before(work.settings.run_days)
     seconds = max(1.0, work.until - time.monotonic())
     order = Order(
-        before_ms=int(work.before(work.settings.run_days).timestamp() * 1000),
+        before_ms=int(before.timestamp() * 1000),
         needed=frozenset(needed),
+        of_dagster=frozenset(work.instance.get_run_ids(RunsFilter(created_before=before))),
         apply=work.apply,
         grace_days=grace_days,
         seconds=seconds,

@@ -102,7 +102,7 @@ PURE = [
     *(f"pipelines/{name}.py" for name in ("functions", "git_checkout", "git_program", "stage_folders")),
     *(f"export/{name}.py" for name in ("tables", "columns", "record", "readme", "make")),
     *(f"retention/{name}.py" for name in ("policy", "declared", "measure", "shown", "log_files")),
-    *("retention/rollout_counts.py", "retention/mlflow_runs.py"),
+    "retention/rollout_counts.py",
     *(f"observability/usage/{name}.py" for name in ("queries", "figures", "changes", "compared")),
     *(f"runs/{name}.py" for name in ("usage", "usage_rows")),
     *(f"observability/health/{name}.py" for name in ("judge", "facts", "issues", "policy", "rules", "resources")),

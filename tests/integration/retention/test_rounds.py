@@ -39,14 +39,15 @@ def test_old_runs_leave_mlflow_with_files_and_a_release_keeps_its_own(
     experiment = client.create_experiment(f"retention {time.time_ns()}")
     (tmp_path / "chart.png").write_bytes(b"12345")
 
-    def run(days: float) -> str:
-        made = client.create_run(experiment, start_time=int(time.time() * 1000 - days * DAY_MS))
+    def run(days: float, **tags: str) -> str:
+        made = client.create_run(experiment, start_time=int(time.time() * 1000 - days * DAY_MS), tags=tags)
         client.log_artifact(made.info.run_id, str(tmp_path / "chart.png"))
         client.log_metric(made.info.run_id, "mae", 1.5)
         client.set_terminated(made.info.run_id)
         return str(made.info.run_id)
 
-    gone, released, registered, young = run(500), run(500), run(500), run(10)
+    gone, released, registered, young = run(500, dagster_run_id="gone"), run(500), run(500), run(10)
+    told_of = run(500, dagster_run_id=old.run("model"))
     model = client.create_logged_model(experiment, "forest", source_run_id=gone)
     name = f"homes {time.time_ns()}"
     client.create_registered_model(name)
@@ -56,13 +57,13 @@ def test_old_runs_leave_mlflow_with_files_and_a_release_keeps_its_own(
     ledger.reserve(PRODUCT, "run", 1)
     ledger.publish(PRODUCT, 1, "here", {"runs": {"mlflow": released}}, actor="training")
 
-    assert mlflow_runs.sweep(Round(**{**vars(work), "apply": False})) == Swept(removed=1, kept=2)
+    assert mlflow_runs.sweep(Round(**{**vars(work), "apply": False})) == Swept(removed=1, kept=3)
     assert client.get_run(gone).info.lifecycle_stage == "active"
-    assert mlflow_runs.sweep(work) == Swept(removed=1, kept=2)
+    assert mlflow_runs.sweep(work) == Swept(removed=1, kept=3)
     assert client.get_run(gone).info.lifecycle_stage == "deleted", "it can be brought back for a while"
     assert client.list_artifacts(gone)
-    assert mlflow_runs.sweep(work, grace_days=0) == Swept(kept=2)
-    for there in (released, registered, young):
+    assert mlflow_runs.sweep(work, grace_days=0) == Swept(kept=3)
+    for there in (released, registered, young, told_of):
         assert client.get_run(there).info.lifecycle_stage == "active"
         assert client.list_artifacts(there)
     with pytest.raises(Exception, match="not found"):
