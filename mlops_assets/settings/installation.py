@@ -22,6 +22,7 @@ from mlops_assets.settings.databases import DRIVER, DatabaseSettings
 from mlops_assets.settings.hosts import HostSettings
 from mlops_assets.settings.ports import Port, Ports
 from mlops_assets.settings.provider import ProviderSettings
+from mlops_assets.settings.retention import RetentionSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
 # The kernel's limit on a Unix socket path is 107 bytes; PostgreSQL appends "/.s.PGSQL.5432" to the folder.
@@ -40,7 +41,7 @@ class SettingsError(ValueError):
     """The environment holds a value that can't be used; the message names the variable."""
 
 
-class Settings(DatabaseSettings, HostSettings, ProviderSettings):
+class Settings(DatabaseSettings, HostSettings, ProviderSettings, RetentionSettings):
     """One installation. `home` holds all its state; two installations differ by `home` and `port_offset`."""
 
     model_config = SettingsConfigDict(
@@ -66,16 +67,6 @@ class Settings(DatabaseSettings, HostSettings, ProviderSettings):
     stage_network: bool = False
     # Where stages may take code from: beginnings of repositories' addresses, separated by blanks.
     code_sources: str = "https://"
-    # How long the files of declared pipelines' runs are kept.
-    artifact_days: int = Field(default=90, ge=1, le=36_500)
-    # How long the code of a commit is kept that no stage has used since.
-    checkout_days: int = Field(default=90, ge=1, le=36_500)
-    # How long Dagster and MLflow tell of a run, with the files that its stages handed on, and of a rollout's users.
-    run_days: int = Field(default=400, ge=30, le=36_500)
-    # How long it is kept what runs printed.
-    run_log_days: int = Field(default=90, ge=1, le=36_500)
-    # How long the hourly files of the prediction log are kept.
-    log_file_days: int = Field(default=1100, ge=30, le=36_500)
 
     # What each issued token may ask of the control API, in the long run and at once.
     api_requests_per_second: float = Field(default=50, gt=0, le=100_000)
@@ -91,8 +82,6 @@ class Settings(DatabaseSettings, HostSettings, ProviderSettings):
     cpu_hour_price: float = Field(default=0.04, ge=0, le=1e6)
     gb_hour_price: float = Field(default=0.005, ge=0, le=1e6)
     price_currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
-    # How long it is kept what each attempt of a stage used.
-    usage_days: int = Field(default=400, ge=14, le=36_500)
     # Where gateway and services send their traces (OTLP over HTTP); without it, trace ids are only kept in the log.
     otlp_endpoint: HttpUrl | None = None
     # Which share of the traces is sent.
