@@ -105,7 +105,7 @@ def _retention_asset(
         key=dg.AssetKey([product_name, "log_retention"]),
         op_tags=stage.op_tags,
         freshness_policy=fresh_daily(RETENTION_CRON),
-        description=f"{title}: days of the prediction log that left the database; their files stay",
+        description=f"{title}: days of the prediction log that left the database; their files stay longer",
         **common,
     )
     @stage

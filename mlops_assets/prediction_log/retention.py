@@ -1,8 +1,8 @@
 """What leaves the prediction log: whole days that are old enough and safe in exported files.
 
-Add here another table that grows by the day. Keep out the files, which are never removed, and when it is asked
-(`component`). A day's partition is dropped when it holds nothing of another product; otherwise this product's
-rows are deleted and the others keep theirs for as long as their own policy says.
+Add here another table that grows by the day. Keep out the files, which stay longer (the capability `retention`), and
+when it is asked (`component`). A day's partition is dropped when it holds nothing of another product; otherwise this
+product's rows are deleted and the others keep theirs for as long as their own policy says.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ class Kept:
 
     `tables` are `schema.table`, `home` paths below `MLOPS_HOME`, `storage` paths below the storage root; `*` stands for
     any name. `days` is a number or the setting that holds it; else `until` says in words how long, and if it doesn't
-    either, it is for ever, for a reason that `why` tells. `oldest` is a column of one of
-    the tables that tells its rows' age. `sweep` names the removal, if it is one that `mlops retention` can do.
+    either, it is for ever, for a reason that `why` tells. `oldest` is a column of one of the tables that tells its
+    rows' age. `sweep` names the removal, if it is one that `mlops retention` can do.
     """
 
     what: str
