@@ -18,6 +18,7 @@ from typing import Self
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mlops_assets.settings.cluster import ClusterSettings
 from mlops_assets.settings.databases import DRIVER, DatabaseSettings
 from mlops_assets.settings.hosts import HostSettings
 from mlops_assets.settings.ports import Port, Ports
@@ -41,7 +42,7 @@ class SettingsError(ValueError):
     """The environment holds a value that can't be used; the message names the variable."""
 
 
-class Settings(DatabaseSettings, HostSettings, ProviderSettings, RetentionSettings):
+class Settings(DatabaseSettings, HostSettings, ClusterSettings, ProviderSettings, RetentionSettings):
     """One installation. `home` holds all its state; two installations differ by `home` and `port_offset`."""
 
     model_config = SettingsConfigDict(
@@ -55,7 +56,6 @@ class Settings(DatabaseSettings, HostSettings, ProviderSettings, RetentionSettin
     home: Path = PROJECT / "dagster_home"
     port_offset: int = Field(default=0, ge=0, le=50_000)
     storage_url: str | None = None
-    dask_address: str | None = None
     # Of all runs, and among them of declared pipelines: the products' runs always find a place beside those.
     max_concurrent_runs: int = Field(default=10, ge=1, le=1000)
     max_concurrent_pipeline_runs: int = Field(default=5, ge=1, le=1000)

@@ -185,12 +185,13 @@ def model_asset(product: Product) -> dg.AssetsDefinition:
     def model(
         context: dg.AssetExecutionContext,
         features: FeatureSet,
+        settings: dg.ResourceParam[Any],
         storage: dg.ResourceParam[Any],
         tracking: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult:
         from mlops_assets.training import learning
 
-        made = learning.learn(product, features, storage, tracking, context)
+        made = learning.learn(product, features, settings, storage, tracking, context)
         record = made.record
         return dg.MaterializeResult(
             value=record,
@@ -198,6 +199,7 @@ def model_asset(product: Product) -> dg.AssetsDefinition:
                 "family": record.family,
                 record.score: record.validation,
                 "trials": len(made.trials),
+                "worked_on": made.worked_on,
                 "parameters": dg.MetadataValue.json(record.params),
                 "search": _table(made.trials),
                 "mlflow_run": dg.MetadataValue.url(made.page),

@@ -16,10 +16,10 @@ from mlops_assets.storage.files import Storage
 from mlops_assets.training import months
 from mlops_assets.training.columns import FeatureFunction, views
 from mlops_assets.training.records import DataVersion, FeatureSet
-from mlops_assets.training.search import TrainingSet
 from mlops_assets.training.spec import Product
 from mlops_assets.training.split import in_holdout, row_keys
 from mlops_assets.training.target import TargetScale
+from mlops_assets.training.trials import TrainingSet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_assets.compute.place import Place
 from mlops_assets.training import families, feature_set
 from mlops_assets.training.columns import FeatureFunction
 from mlops_assets.training.encoder import Encoder
 from mlops_assets.training.interval import ResidualInterval, fit_interval
-from mlops_assets.training.search import SearchResult, TrainingSet, Trial, search
+from mlops_assets.training.search import SearchResult, Trial, search
 from mlops_assets.training.spec import Candidate, Interval, Product
 from mlops_assets.training.target import TargetScale
 from mlops_assets.training.threads import one_thread
+from mlops_assets.training.trials import TrainingSet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,26 +79,34 @@ def train(
 
 
 def search_and_fit(
-    product: Product, data: TrainingSet, on_trial: Callable[[Trial], None] | None = None
+    product: Product,
+    data: TrainingSet,
+    on_trial: Callable[[Trial], None] | None = None,
+    place: Place | None = None,
 ) -> tuple[SearchResult, Model]:
-    """The search's result, and its winner fitted on all training rows, with the interval of a regression."""
-    found = search(data, product.search, on_trial)
+    """The search's result, and its winner fitted on all training rows, with the interval of a regression.
+
+    `place` is where trials are done; the winner is fitted in this process.
+    """
+    found = search(data, product.search, on_trial, place)
     if product.task == "classification":
         return found, fit_model(data, found.best, seed=product.search.seed)
     interval = product.interval or Interval()
-    errors = data.scale.forward(data.target) - np.stack(_out_of_fold(product, data, found, interval.folds))
+    errors = data.scale.forward(data.target) - np.stack(_out_of_fold(product, data, found, interval.folds, place))
     model = fit_model(data, found.best, seed=product.search.seed, interval=interval, errors=errors.reshape(-1))
     return found, model
 
 
-def _out_of_fold(product: Product, data: TrainingSet, found: SearchResult, count: int) -> tuple[np.ndarray, ...]:
+def _out_of_fold(
+    product: Product, data: TrainingSet, found: SearchResult, count: int, place: Place | None
+) -> tuple[np.ndarray, ...]:
     """The winner's out-of-fold predictions, view by view, from as many folds as the interval asks for."""
     if count == product.search.folds:
         return found.out_of_fold
     grid = {name: [value] for name, value in found.best.params.items()}
     winner = Candidate.model_validate({"family": found.best.family, "grid": grid})
     again = product.search.model_copy(update={"candidates": (winner,), "folds": count})
-    return search(data, again).out_of_fold
+    return search(data, again, place=place).out_of_fold
 
 
 def fit_model(

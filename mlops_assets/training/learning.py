@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.compute.place import HERE, place_of_work
 from mlops_assets.explanations.explainer import REASONS_FILE
+from mlops_assets.settings import Settings
 from mlops_assets.storage.files import Storage
 from mlops_assets.training import code_version, feature_set
 from mlops_assets.training.fit import search_and_fit
@@ -34,11 +36,12 @@ SIGNATURE_ROWS = 3
 
 @dataclass(frozen=True)
 class Learned:
-    """The record of the fitted model, what was tried as a table for a person, and the MLflow page."""
+    """The record of the fitted model, what was tried as a table for a person and where, and the MLflow page."""
 
     record: TrainedModel
     trials: pd.DataFrame
     page: str
+    worked_on: str
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class _Fitted:
     trials: pd.DataFrame
     logged: dict[str, Any]
     example: pd.DataFrame
+    worked_on: str = HERE
     reasons: bytes | None = None
 
 
 def learn(
     product: Product,
     features: FeatureSet,
+    settings: Settings,
     storage: Storage,
     tracking: Tracking,
     context: dg.AssetExecutionContext,
@@ -70,7 +75,7 @@ def learn(
     tags = _tags(product, features, code)
     with tracking.run(product.experiment_name, context, tags) as run:
         run.log_params(_params(product, features))
-        made = (_searched if product.detector is None else _detected)(product, table, context)
+        made = (_searched if product.detector is None else _detected)(product, table, settings, context)
         folder = storage.at(product.name, "models", context.run.run_id)
         hashes = {name: _keep(folder, name, content) for name, content in _forms(made)}
         run.log_table(made.trials, "trials.json")
@@ -93,12 +98,13 @@ def learn(
             code_version=code,
         )
         page = tracking.run_page(active.info.experiment_id, active.info.run_id)
-    return Learned(record, made.trials, page)
+    return Learned(record, made.trials, page, made.worked_on)
 
 
-def _searched(product: Product, table: pd.DataFrame, context: dg.AssetExecutionContext) -> _Fitted:
+def _searched(product: Product, table: pd.DataFrame, settings: Settings, context: dg.AssetExecutionContext) -> _Fitted:
     data = feature_set.training_set(product, table)
-    result, model = search_and_fit(product, data, _progress(product, context))
+    with place_of_work(settings, len(data), context.log.warning) as place:
+        result, model = search_and_fit(product, data, _progress(product, context), place)
     search = product.search
     return _Fitted(
         model=model,
@@ -115,10 +121,11 @@ def _searched(product: Product, table: pd.DataFrame, context: dg.AssetExecutionC
             "target_transform": product.target.transform,
         },
         example=data.views[0].head(SIGNATURE_ROWS),
+        worked_on=place.said,
     )
 
 
-def _detected(product: Product, table: pd.DataFrame, context: dg.AssetExecutionContext) -> _Fitted:
+def _detected(product: Product, table: pd.DataFrame, settings: Settings, context: dg.AssetExecutionContext) -> _Fitted:
     import pandas as pd
 
     from mlops_assets.training import detecting, isolation_graph

@@ -10,8 +10,9 @@ import pytest
 
 from mlops_assets.training import feature_set
 from mlops_assets.training.encoder import Encoder
-from mlops_assets.training.search import SearchTimeoutError, TrainingSet, Trial, plan, search
+from mlops_assets.training.search import SearchTimeoutError, Trial, plan, search
 from mlops_assets.training.spec import Candidate, Search
+from mlops_assets.training.trials import TrainingSet
 from tests.unit.training import made_data
 
 SMALL_TREES = {"max_iter": [20], "min_samples_leaf": [5]}

@@ -17,6 +17,7 @@ ALLOWED = {
     "settings": set(),
     "storage": {"settings"},
     "access": {"storage"},
+    "compute": {"settings"},
     "runs": {"settings", "storage"},
     "rollout": {"runs", "storage", "settings"},
     "prediction_log": {"rollout", "runs", "storage", "settings"},
@@ -25,7 +26,7 @@ ALLOWED = {
     "explanations": set(),
     "anomaly_report": set(),
     "training": {
-        *("products", "drift", "prediction_log", "rollout", "runs", "storage", "settings", "inference"),
+        *("compute", "products", "drift", "prediction_log", "rollout", "runs", "storage", "settings", "inference"),
         *("explanations", "anomaly_report"),
     },
     "batch": {"training", "explanations", "anomaly_report", "rollout", "runs", "storage", "settings"},
@@ -45,7 +46,17 @@ ALLOWED = {
     "client": {"api", "settings"},
     "resources": {"storage", "settings", "training"},
     "definitions": {"resources", "runs"},
-    "installation": {"access", "api", "notifications", "observability", "rollout", "settings", "storage", "training"},
+    "installation": {
+        "access",
+        "api",
+        "compute",
+        "notifications",
+        "observability",
+        "rollout",
+        "settings",
+        "storage",
+        "training",
+    },
     "backup": {"installation", "settings", "storage"},
     "rehearsal": {"installation", "rollout", "settings", "storage", "training"},
     "cli": {
@@ -58,6 +69,8 @@ ALLOWED = {
 # Pure files: maths, rules and specs that must stay free of Dagster, MLflow and servers.
 PURE = [
     *(f"training/{name}.py" for name in ("spec", "gates", "contract", "scores", "split", "search", "families")),
+    *(f"training/{name}.py" for name in ("trials", "trial_places")),
+    *(f"compute/{name}.py" for name in ("cluster", "installed", "place")),
     *("training/objectives.py", "training/data_spec.py", "notifications/from_alerts.py"),
     *(f"training/{name}.py" for name in ("interval", "evaluate", "graph", "released", "live_labels")),
     *(f"rollout/{name}.py" for name in ("policy", "phases", "facts", "state", "confidence", "guardrails", "decide")),

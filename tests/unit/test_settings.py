@@ -102,3 +102,20 @@ def test_a_process_of_an_installation_has_the_inner_token_once_there_is_one(tmp_
     assert settings.inner_headers() == {"Authorization": "Bearer abc"}
     assert settings.inner_headers("operator") == {"Authorization": "Bearer abc", "x-mlops-role": "operator"}
     assert "abc" not in repr(settings)
+
+
+@pytest.mark.parametrize("address", ["tcp://scheduler:8786", "tls://10.0.0.4:8786", "tcp://[::1]:1"])
+def test_a_dask_scheduler_is_named_by_scheme_host_and_port(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLOPS_DASK_ADDRESS", address)
+    assert load().dask_address == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["scheduler:8786", "http://scheduler:8786", "tcp://scheduler", "tcp://scheduler:0", "tcp://scheduler:70000",
+     "tcp://me@scheduler:8786", "tcp://scheduler:8786/path"],
+)  # fmt: skip
+def test_another_address_of_a_dask_scheduler_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLOPS_DASK_ADDRESS", address)
+    with pytest.raises(SettingsError, match=r"MLOPS_DASK_ADDRESS.*tcp://HOST:PORT"):
+        load()

@@ -1,0 +1,135 @@
+"""Where the trials of a search are run: in this process, in processes of this machine, or on a Dask cluster.
+
+Add here another way to run many trials at once. Keep out what a trial is (`trials`). All ways give the same results:
+each fits with one native thread, on folds that a row's content decides.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+
+from mlops_assets.compute.cluster import ClusterError, results
+from mlops_assets.compute.place import Place
+from mlops_assets.runs import usage
+from mlops_assets.training.spec import Search
+from mlops_assets.training.threads import one_thread
+from mlops_assets.training.trials import Fold, Folds, Part, Task, TrainingSet, attempt, encode
+
+
+def run(place: Place, data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float) -> Iterator[Part]:
+    """Each task's part, in any order, until `deadline` by the monotonic clock.
+
+    What a cluster hasn't done when it is lost is done here. Raises whatever a task raises.
+    """
+    left = {(task.trial, task.fold): task for task in tasks}
+    if place.client is not None:
+        try:
+            for part in _on_cluster(place, data, spec, tasks, deadline):
+                del left[part.trial, part.fold]
+                yield part
+            return
+        except ClusterError as error:
+            place.give_up(error)
+    yield from _here(data, spec, list(left.values()), deadline)
+
+
+def _here(data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float) -> Iterator[Part]:
+    if spec.workers > 1:
+        yield from _in_processes(data, spec, tasks, deadline)
+        return
+    folds = Folds(data, spec)
+    for task in tasks:
+        if time.monotonic() >= deadline:
+            return
+        with one_thread():
+            part = folds.attempt(task)
+        yield part
+
+
+def _in_processes(data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float) -> Iterator[Part]:
+    # Fresh processes: a fork would copy locks that other threads hold and OpenMP's state, and hang.
+    context = multiprocessing.get_context("spawn")
+    workers = min(spec.workers, len(tasks))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(data, spec))
+    waiting: set[Future[Part]] = {pool.submit(_attempt, task) for task in tasks}
+    try:
+        while waiting and (left := deadline - time.monotonic()) > 0:
+            ready, waiting = wait(waiting, timeout=left, return_when=FIRST_COMPLETED)
+            for future in ready:
+                yield future.result()
+    finally:
+        _stop(pool, at_once=bool(waiting))
+
+
+def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
+    """Close the pool; `at_once` ends trials that are still running, which no call of the pool can interrupt."""
+    processes = list((pool._processes or {}).values())
+    if at_once:
+        # Before the shutdown: its own thread forgets the processes.
+        for process in processes:
+            process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+_folds: Folds | None = None
+
+
+def _start_worker(data: TrainingSet, spec: Search) -> None:
+    global _folds
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+    one_thread()
+    _folds = Folds(data, spec)
+
+
+def _end_with_parent() -> None:
+    """A run that was killed stops no workers, and they would wait for its next task for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _attempt(task: Task) -> Part:
+    assert _folds is not None
+    return _folds.attempt(task)
+
+
+def _on_cluster(
+    place: Place, data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float
+) -> Iterator[Part]:
+    """The data goes to the workers once, each fold is encoded once, and both stay there until the end."""
+    client = place.client
+    assert client is not None
+    try:
+        # To each worker: one that is lost takes nothing with it that another one hasn't.
+        sent = client.scatter(data, broadcast=True, hash=False, timeout=max(0.0, deadline - time.monotonic()))
+    except (OSError, TimeoutError) as error:
+        raise ClusterError(place.address, f"it doesn't take the data: {type(error).__name__}") from error
+    numbers = sorted({task.fold for task in tasks})
+    encoded = {n: client.submit(_encode_there, sent, spec.folds, n, pure=False) for n in numbers}
+    # In the declared order, as on this machine: what the time limit cuts off is the end.
+    parts = [
+        client.submit(_attempt_there, task, encoded[task.fold], spec.seed, pure=False, priority=-task.trial)
+        for task in tasks
+    ]
+    for part, used in results(place.address, client, parts, deadline):
+        usage.add_elsewhere(used)
+        yield part
+
+
+def _encode_there(data: TrainingSet, count: int, number: int) -> Fold:
+    with one_thread():
+        return encode(data, count, number)
+
+
+def _attempt_there(task: Task, fold: Fold, seed: int) -> tuple[Part, usage.Used]:
+    """A part, and what it used: its thread's, since a worker may do several tasks at once."""
+    began = time.thread_time()
+    with one_thread():
+        part = attempt(task, fold, seed)
+    return part, usage.Used(part.seconds, time.thread_time() - began, 0, None, None)
