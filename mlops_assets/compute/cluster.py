@@ -46,12 +46,13 @@ async def _asked(address: str, seconds: float) -> dict[str, dict[str, str]]:
 
     try:
         async with asyncio.timeout(2 * seconds):
-            async with Client(address, asynchronous=True, timeout=seconds, set_as_default=False) as client:
-                try:
-                    await client.wait_for_workers(1, timeout=seconds)
-                except TimeoutError:
-                    raise ClusterError(address, f"the scheduler has no worker after {seconds:g} s") from None
-                answers: Mapping[str, Any] = await client.run(installed, on_error="return")
+            client = Client(address, asynchronous=True, timeout=seconds, set_as_default=False)
+            try:
+                await client
+                answers = await _answers(address, client, seconds)
+            finally:
+                # Also one that never connected has to be closed.
+                await client.close(timeout=seconds)
     except TimeoutError:
         raise ClusterError(address, f"the scheduler or a worker doesn't answer within {seconds:g} s") from None
     except (OSError, TypeError, ValueError) as error:
@@ -60,6 +61,15 @@ async def _asked(address: str, seconds: float) -> dict[str, dict[str, str]]:
     if broken is not None or not answers:
         raise ClusterError(address, f"a worker can't run this project's code: {broken!r}")
     return dict(answers)
+
+
+async def _answers(address: str, client: Client, seconds: float) -> Mapping[str, Any]:
+    try:
+        await client.wait_for_workers(1, timeout=seconds)  # type: ignore[misc, func-returns-value]
+    except TimeoutError:
+        raise ClusterError(address, f"the scheduler has no worker after {seconds:g} s") from None
+    answers: Mapping[str, Any] = await client.run(installed, on_error="return")
+    return answers
 
 
 def differences(workers: Mapping[str, Mapping[str, str]]) -> list[str]:

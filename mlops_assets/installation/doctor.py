@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.api.orchestrator import Orchestrator, OrchestratorError
+from mlops_assets.compute.cluster import ClusterError, differences, workers_of
 from mlops_assets.installation import monitoring
 from mlops_assets.installation.supervisor import Supervisor
 from mlops_assets.notifications.commands import channel_health
@@ -62,6 +63,7 @@ def doctor(settings: Settings, console: Console, *, others: Collection[str]) -> 
         ("storage", _storage),
         ("dagster", _dagster),
         ("mlflow", _mlflow),
+        ("dask", _dask),
         ("serving", _serving),
         ("gateway", _gateway),
         ("log", _prediction_log),
@@ -162,6 +164,18 @@ def _mlflow(settings: Settings) -> Answer:
     except httpx.HTTPError as error:
         return Answer(False, f"{settings.mlflow_server_url}: {error}", "mlops logs mlflow")
     return Answer(answer.status_code == 200, f"{settings.mlflow_server_url}: {answer.text[:80]}", "mlops logs mlflow")
+
+
+def _dask(settings: Settings) -> Answer:
+    if settings.dask_address is None:
+        return Answer(True, "no cluster: everything is done on this machine")
+    try:
+        workers = workers_of(settings.dask_address, ASK_SECONDS)
+    except ClusterError as error:
+        return Answer(False, str(error), "start it, or unset the variable; until then this machine does the work")
+    if different := differences(workers):
+        return Answer(False, "; ".join(different), "install the same on the workers and start them anew")
+    return Answer(True, f"{settings.dask_address}, {len(workers)} workers with the same versions and code")
 
 
 def _gateway(settings: Settings) -> Answer:

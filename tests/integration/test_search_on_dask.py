@@ -17,6 +17,7 @@ import pytest
 from mlops_assets.compute import cluster
 from mlops_assets.compute.cluster import ClusterError, workers_of
 from mlops_assets.compute.place import HERE, Place, place_of_work
+from mlops_assets.installation import doctor
 from mlops_assets.settings import PROJECT, Settings
 from mlops_assets.training.fit import search_and_fit
 from mlops_assets.training.search import SearchResult, Trial, search
@@ -130,6 +131,12 @@ def test_what_is_left_is_done_here_when_no_worker_is_left(
     same(found, alone)
 
 
+def test_the_doctor_counts_workers(address: str) -> None:
+    answer = doctor._dask(Settings(dask_address=address))
+    assert answer.good
+    assert f"{address}, 2 workers" in answer.said
+
+
 def test_a_fault_of_a_trial_is_an_error_and_no_reason_to_leave_the_cluster(address: str) -> None:
     with on(address) as place:
         with pytest.raises(ValueError, match="alpha"):
@@ -175,5 +182,8 @@ def test_neither_a_scheduler_without_workers_is_used_nor_workers_with_other_code
         opened.enter_context(running_worker(found_at, folder, environment))
         place = opened.enter_context(on(found_at, heard))
         assert place.client is None
+        answer = doctor._dask(Settings(dask_address=found_at))
+        assert not answer.good
+        assert answer.said in heard[0]
     assert "this project is " in heard[0]
     assert "start the workers anew" in heard[0]

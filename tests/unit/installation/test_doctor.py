@@ -87,3 +87,12 @@ def test_monitoring_that_is_wanted_and_away_is_not_well(nothing_answers: Setting
     assert said.startswith("✗ monitoring")
     assert "ConnectError" in said
     assert "→ mlops logs prometheus" in said
+
+
+def test_a_dask_cluster_is_asked_if_there_shall_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._dask(load()).good
+    monkeypatch.setattr(doctor, "ASK_SECONDS", 0.2)
+    monkeypatch.setenv("MLOPS_DASK_ADDRESS", f"tcp://127.0.0.1:{free_port()}")
+    answer = doctor._dask(load())
+    assert not answer.good
+    assert answer.said.startswith("MLOPS_DASK_ADDRESS=tcp://127.0.0.1:")
