@@ -31,7 +31,8 @@ class BatchPolicy(Spec):
     """How a product's records are scored by month.
 
     The `top` lowest scores of each month are explained. A month that no model was trained on, of at least `min_rows`
-    records, may have `max_rate` anomalies.
+    records, may have `max_rate` anomalies. Of features with more than `rows_in_memory` records, no more are in memory
+    at once, unless a month alone has more.
     """
 
     product: Name
@@ -39,4 +40,5 @@ class BatchPolicy(Spec):
     top: int = Field(default=20, ge=1, le=200)
     max_rate: float = Field(default=0.10, gt=0, lt=1)
     min_rows: int = Field(default=200, ge=1)
+    rows_in_memory: int = Field(default=500_000, ge=1)
     compatibility: Compatibility | None = None

@@ -1,4 +1,4 @@
-"""Months of records scored by the production release: all in one pass, then kept month by month.
+"""Months of records scored by the production release: as many as fit in memory in one pass, kept month by month.
 
 Files come first and rows after them: a kill in between leaves files that the next run writes again. Files of earlier
 releases stay. Add a step here. Keep out what scores (`scorer`), figures (`figures`), files (`files`), rows (`store`)
@@ -18,6 +18,7 @@ import numpy as np
 
 from mlops_assets.batch import files, store
 from mlops_assets.batch.figures import Counts
+from mlops_assets.batch.groups import groups
 from mlops_assets.batch.months import EMPTY, day_of
 from mlops_assets.batch.policy import BatchPolicy
 from mlops_assets.batch.scorer import Scorer, ScoringError, production
@@ -137,32 +138,33 @@ def score_months(
     """
     scorer = production(product, database, storage)
     facts = month_facts(product, features, storage)
-    table = feature_set.read(product, features, storage)
     heard(f"{len(months)} months by release {scorer.release}, trained until {scorer.trained_until}")
-    scored = score(product, scorer, feature_set.own_columns(table), model_columns(product, scorer, table), months)
-    counts = counted(product, scored)
-    odd = lowest(product, scored, scorer, policy.top)
-    heard(f"{len(scored.score):,} records scored, {int((scored.score < 0).sum()):,} are anomalies; keeping them")
-    for written in _in_chunks(_written(product, scorer, scored, storage)):
-        kept = [
-            store.Month(
-                product=product.name,
-                mode=store.PRODUCTION,
-                month=day_of(month),
-                release=scorer.release,
-                data_version=features.dataset.version,
-                rows_sha256=_hash_of(month, facts, scored.places[month]),
-                in_training=scorer.saw(month),
-                figures=counts.figures(scored.places[month]),
-                file=file,
-                file_sha256=sha256,
-                lowest=odd[month],
-                run_id=run_id,
-            )
-            for month, (file, sha256) in written
-        ]
-        store.save(database, kept)
-        yield from kept
+    for group in groups(product, features, storage, facts, months, policy.rows_in_memory):
+        columns = model_columns(product, scorer, group.table)
+        scored = score(product, scorer, feature_set.own_columns(group.table), columns, group.months)
+        counts = counted(product, scored)
+        odd = lowest(product, scored, scorer, policy.top)
+        heard(f"{len(scored.score):,} records scored, {int((scored.score < 0).sum()):,} are anomalies; keeping them")
+        for written in _in_chunks(_written(product, scorer, scored, storage)):
+            kept = [
+                store.Month(
+                    product=product.name,
+                    mode=store.PRODUCTION,
+                    month=day_of(month),
+                    release=scorer.release,
+                    data_version=features.dataset.version,
+                    rows_sha256=_hash_of(month, facts, scored.places[month]),
+                    in_training=scorer.saw(month),
+                    figures=counts.figures(scored.places[month]),
+                    file=file,
+                    file_sha256=sha256,
+                    lowest=odd[month],
+                    run_id=run_id,
+                )
+                for month, (file, sha256) in written
+            ]
+            store.save(database, kept)
+            yield from kept
 
 
 def _written(product: Product, scorer: Scorer, scored: Scored, storage: Storage) -> Iterator[tuple[str, files.Written]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_assets.storage.files import Storage
+from mlops_assets.storage.files import Storage, sha256_of
 from mlops_assets.training import months
 from mlops_assets.training.columns import FeatureFunction, views
 from mlops_assets.training.records import DataVersion, FeatureSet
@@ -99,8 +100,20 @@ def read(product: Product, record: FeatureSet, storage: Storage) -> pd.DataFrame
     folder = storage.at(product.name, "features")
     content = folder.read_bytes(record.file)
     if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise FeatureSetError(f"{folder.locate(record.file)} isn't what the features stage wrote: its sha256 differs")
+        raise _another_file(folder, record)
     return pd.read_parquet(io.BytesIO(content))
+
+
+def fetch(product: Product, record: FeatureSet, storage: Storage, into: Path) -> None:
+    """Copy the file of a features record to a local path. Raises FeatureSetError as `read` does."""
+    folder = storage.at(product.name, "features")
+    folder.read_file(record.file, into)
+    if sha256_of(into) != record.sha256:
+        raise _another_file(folder, record)
+
+
+def _another_file(folder: Storage, record: FeatureSet) -> FeatureSetError:
+    return FeatureSetError(f"{folder.locate(record.file)} isn't what the features stage wrote: its sha256 differs")
 
 
 def own_columns(table: pd.DataFrame) -> pd.DataFrame:

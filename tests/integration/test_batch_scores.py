@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sqlalchemy.exc import StatementError
 
-from mlops_assets.batch import files, scorer, scoring, store
+from mlops_assets.batch import files, groups, scorer, scoring, store
 from mlops_assets.batch.figures import Counts
 from mlops_assets.batch.months import EMPTY, between, day_of
 from mlops_assets.products import traffic_anomalies
@@ -116,6 +116,35 @@ def test_scoring_again_gives_the_same_bytes_and_one_row(released: Accidents) -> 
     alone = released.score("2024-11")
     assert kept(released)["2024-11"].file_sha256 == after["2024-11"].file_sha256, "alone as within a range"
     assert list(shown(alone)) == ["2024-11"]
+
+
+def test_few_rows_in_memory_give_the_same_bytes_figures_and_reasons(
+    released: Accidents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released.score(*ALL)
+    before, lows = kept(released), store.lowest(released.database, NAME)
+    monkeypatch.setattr(groups, "PIECE_ROWS", 97)
+    most = max(month.records for month in before.values())
+    released.policy = released.policy.model_copy(update={"rows_in_memory": most})
+    in_memory: list[int] = []
+    score = scoring.score
+
+    def counted(*given: Any) -> scoring.Scored:
+        in_memory.append(len(given[2]))
+        return score(*given)
+
+    monkeypatch.setattr(scoring, "score", counted)
+    released.score(*ALL)
+    assert len(in_memory) > 10
+    assert max(in_memory) == most
+    assert sum(in_memory) == sum(month.records for month in before.values())
+    for name, month in kept(released).items():
+        same = ("file", "file_sha256", "rows_sha256", "records", "anomalies", "mean_score", "groups", "hours")
+        assert [getattr(month, what) for what in same] == [getattr(before[name], what) for what in same]
+    after = store.lowest(released.database, NAME)
+    assert [(a.score, a.reasons, a.record) for a in after] == [(b.score, b.reasons, b.record) for b in lows]
+    released.score("2024-11")
+    assert kept(released)["2024-11"].file_sha256 == before["2024-11"].file_sha256
 
 
 def test_a_kill_between_file_and_row_leaves_what_a_rerun_completes(

@@ -98,8 +98,8 @@ PURE = [
     *(f"training/{name}.py" for name in ("isolation", "isolation_encoder", "isolation_graph", "isolation_metrics")),
     *(f"explanations/{name}.py" for name in ("reference", "reasons", "explainer", "wording")),
     *(f"anomaly_report/{name}.py" for name in ("summary", "canvas", "charts", "interactive", "page_tables")),
-    *(f"batch/{name}.py" for name in ("policy", "months", "figures", "files", "store", "scoring", "presented")),
-    *(f"batch/{name}.py" for name in ("scorer", "compared", "shown")),
+    *(f"batch/{name}.py" for name in ("policy", "months", "figures", "files", "groups", "store", "scoring")),
+    *(f"batch/{name}.py" for name in ("scorer", "compared", "presented", "shown")),
     *(
         f"products/{name}.py"
         for name in ("house_prices", "house_prices_cells", "traffic_anomalies", "traffic_cleaning")
