@@ -55,7 +55,7 @@ async def _asked(address: str, seconds: float) -> dict[str, dict[str, str]]:
                 await client.close(timeout=seconds)
     except TimeoutError:
         raise ClusterError(address, f"the scheduler or a worker doesn't answer within {seconds:g} s") from None
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, ImportError, AttributeError) as error:
         raise ClusterError(address, _words(error)) from error
     broken = next((said for said in answers.values() if isinstance(said, BaseException)), None)
     if broken is not None or not answers:
@@ -152,8 +152,9 @@ def _result(address: str, future: Future) -> Any:
     if future.status == "error":
         raised = future.exception(timeout=CONNECT_SECONDS)
         if isinstance(raised, KilledWorker):
+            count = raised.allowed_failures + 1
             raise RuntimeError(
-                f"{raised.allowed_failures + 1} workers of {VARIABLE}={address} were lost in turn doing {raised.task}: "
+                f"{count} worker{'' if count == 1 else 's'} of {VARIABLE}={address} died doing {raised.task}: "
                 "it may need more memory than they have"
             ) from raised
         assert raised is not None

@@ -160,6 +160,20 @@ def test_the_time_limit_keeps_what_workers_have_finished(folder: Path, monkeypat
     assert [family for family, _ in found.unfinished] == ["forest"]
 
 
+def test_a_trial_that_costs_workers_is_named_and_not_tried_here(folder: Path) -> None:
+    endless = {"family": "forest", "grid": {"n_estimators": [200_000]}}
+    wanted = spec({"family": "linear"}, endless, timeout_seconds=250)
+    with ExitStack() as opened:
+        once = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+        found_at = opened.enter_context(running_scheduler(folder, once))
+        worker, other = (opened.enter_context(running_worker(found_at, folder)) for _ in range(2))
+        place = opened.enter_context(on(found_at))
+        with pytest.raises(RuntimeError, match=f"1 worker of MLOPS_DASK_ADDRESS={found_at} .*_attempt_there.*memory"):
+            search(training_set(), wanted, lambda trial: worker.kill(), place)
+        # What it does can't be interrupted.
+        other.kill()
+
+
 def test_a_scheduler_that_nobody_hears_of_is_told_within_the_time_limit() -> None:
     nowhere = f"tcp://127.0.0.1:{free_port()}"
     began = time.monotonic()
