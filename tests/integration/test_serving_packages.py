@@ -18,7 +18,7 @@ from tests.unit.inference.tiny_release import PRODUCT
 # What a serving or gateway host runs, and all of `inference`.
 ENTRIES = (
     *("mlops_assets.cli", "mlops_assets.installation.entry", "mlops_assets.installation.up"),
-    *("mlops_assets.installation.supervisor", "mlops_assets.installation.run_controller"),
+    *("mlops_assets.installation.supervisor", "mlops_assets.installation.run_routes"),
     *("mlops_assets.rollout.controller", "mlops_assets.rollout.gateway", "mlops_assets.storage.folders"),
     *("mlops_assets.products.house_prices", "mlops_assets.products.traffic_anomalies"),
     *(f"inference.{path.stem}" for path in sorted((PROJECT / "inference").glob("*.py")) if path.stem != "__init__"),

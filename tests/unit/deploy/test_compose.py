@@ -14,6 +14,7 @@ import yaml
 
 from mlops_assets.observability.grafana.boards import BOARDS
 from mlops_assets.settings import PROJECT, Settings
+from mlops_assets.storage import rights
 from mlops_assets.training.catalogue import declared_products
 from tests.unit.deploy.commands import programs_refused
 from tests.unit.deploy.stack import (
@@ -21,6 +22,7 @@ from tests.unit.deploy.stack import (
     EXAMPLE,
     Service,
     UnsetError,
+    instructions,
     interpolated,
     optional,
     ours,
@@ -38,7 +40,7 @@ THEIRS = {"postgres": {5432}, "s3": {8333}, "grafana": {3000}, "dask-scheduler":
 # Grafana's own port is Dagster's here.
 PUBLISHED = {3001}
 # What does its work and ends.
-ONCE = {"prepare", "bucket", "migrate", "roles", "grafana-login"}
+ONCE = {"prepare", "bucket", "rights", "roles", "migrate", "grafana-login"}
 # Variables of images' own, of Grafana's provisioning, and of a script of ours.
 OTHER_VARIABLES = re.compile(r"AWS_|PG|POSTGRES_|GF_|MLOPS_GRAFANA_|PASSWORD_")
 ADDRESS = re.compile(r"(?:https?|tcp|postgresql\+psycopg2)://\S+")
@@ -204,7 +206,7 @@ def closed() -> set[str]:
 
 
 def test_storage_and_database_are_on_closed_networks_only() -> None:
-    for name in ("postgres", "s3", "dask-scheduler", "migrate", "roles"):
+    for name in ("postgres", "s3", "dask-scheduler", "rights", "roles", "migrate"):
         assert set(services()[name]["networks"]) <= closed()
 
 
@@ -271,22 +273,29 @@ def test_a_second_serving_host_has_the_name_of_the_first() -> None:
 
 
 def test_the_database_is_asked_with_its_certificate_and_each_part_with_a_login_of_its_own() -> None:
-    users = {}
+    users: dict[str, set[str]] = {}
     for name, one in ours(services()).items():
-        url = one.get("environment", {}).get("MLOPS_DATABASE_URL")
-        if url is None:
-            continue
-        parts = urlsplit(url)
-        assert parse_qs(parts.query) == {"sslmode": ["verify-full"], "sslrootcert": ["/authority/ca.crt"]}
-        assert "database-authority:/authority:ro" in one["volumes"]
-        users[name] = parts.username
-    assert users["migrate"] == services()["postgres"]["environment"]["POSTGRES_USER"]
-    assert users["orchestrator"] == "mlops_orchestrator"
-    assert {users[name] for name in ("serving", "serving-2", "gateway")} == {"mlops_serving"}
+        for variable, url in one.get("environment", {}).items():
+            if not variable.endswith("DATABASE_URL"):
+                continue
+            parts = urlsplit(url)
+            assert parse_qs(parts.query) == {"sslmode": ["verify-full"], "sslrootcert": ["/authority/ca.crt"]}
+            # One only asks how the database is called.
+            assert name == "rights" or "database-authority:/authority:ro" in one["volumes"]
+            users.setdefault(name, set()).add(str(parts.username))
+    assert users["migrate"] == users["orchestrator"] == {rights.OWNER, rights.READER}
+    for name in ("serving", "serving-2", "gateway"):
+        assert users[name] == {rights.SERVING}
     granted = services()["roles"]["command"][1:] + services()["grafana-login"]["command"][1:]
-    assert {users["orchestrator"], users["serving"], "grafana"} == set(granted)
+    assert set(granted) == {rights.OWNER, rights.SERVING, rights.READER, "grafana"}
     for role in granted:
         assert f"PASSWORD_{role}" in services()["roles"]["environment"]
+
+
+def test_the_databases_release_is_one_that_the_orchestrators_programs_can_read() -> None:
+    """Debian 12 has those of 15, and the base image's tag says which Debian it is."""
+    assert "-bookworm@" in next(words for name, words in instructions() if name == "ARG")
+    assert services()["postgres"]["image"].startswith("postgres:15.")
 
 
 @pytest.mark.parametrize(("volume", "readers"), [("database-certificate", {"postgres"}), ("alerts", {"alertmanager"})])
