@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -100,6 +101,19 @@ app.command("retention")(retention.retention)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)
 app.command("usage")(usage.show_usage)
+
+
+def _told_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("mlops-assets"))
+        raise typer.Exit
+
+
+@app.callback()
+def mlops(
+    told: Annotated[bool, typer.Option("--version", callback=_told_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """The platform of this machine, or of this host."""
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from mlops_assets.installation.commands import with_definitions
 from mlops_assets.rollout.commands import choose
 from mlops_assets.rollout.ledger import LedgerError
+from mlops_assets.settings import PROJECT
 
 MLOPS = Path(sys.executable).parent / "mlops"
 
@@ -40,6 +42,13 @@ def test_a_known_failure_is_one_line_and_no_traceback(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_it_tells_its_version_with_nothing_set_up(tmp_path: Path) -> None:
+    done = mlops(tmp_path, "--version", MLOPS_PORT_OFFSET="many")
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert (done.returncode, done.stdout.strip()) == (0, project["version"])
+    assert not (tmp_path / "home").exists()
 
 
 def test_without_an_installation_status_and_down_say_so(tmp_path: Path) -> None:
