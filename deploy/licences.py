@@ -32,6 +32,7 @@ ALLOWED_FOR_TOOLS = ALLOWED | {"GPL-3.0"}
 # Other spellings in metadata, by what they mean.
 SPELLED = {
     "MIT License": "MIT",
+    "Apache": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
     "BSD License": "BSD",
