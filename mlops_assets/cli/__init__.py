@@ -41,6 +41,7 @@ from mlops_assets.drift.daily import NothingServedError
 from mlops_assets.installation import commands, host
 from mlops_assets.installation.doctor import doctor as examine
 from mlops_assets.installation.first_release import FirstReleaseError
+from mlops_assets.installation.gateway_files import RoutesError
 from mlops_assets.installation.monitoring import MonitoringError
 from mlops_assets.installation.ports import PortTakenError
 from mlops_assets.installation.postgres import PostgresError
@@ -79,6 +80,7 @@ KNOWN_FAILURES = (
     PortTakenError,
     PostgresError,
     RehearsalError,
+    RoutesError,
     SettingsError,
     StorageError,
     SupervisorError,

@@ -20,6 +20,10 @@ from mlops_assets.storage.database import Database
 from mlops_assets.training.spec import Product
 
 
+class RoutesError(RuntimeError):
+    """A gateway can't be told where to send anybody; the message says why, without the password."""
+
+
 def online_products(settings: Settings, products: list[Product]) -> list[Online]:
     """The products that are served over HTTP, with where their services are, by slot."""
     found = []
@@ -96,8 +100,9 @@ def write_first_routes(settings: Settings, products: list[Product]) -> None:
     database = Database.connect(settings.serving_database)
     try:
         router(settings, products, database).step()
-    except SQLAlchemyError:
+    except SQLAlchemyError as error:
         if settings.runs("orchestrator") or not routes_file(settings).exists():
-            raise
+            words = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+            raise RoutesError(f"the gateway's first routes can't be read from the ledger: {words}") from None
     finally:
         database.dispose()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from pydantic import SecretStr
+
 from mlops_assets.installation import gateway_files, secret_files
 from mlops_assets.settings import Settings
 from mlops_assets.training.catalogue import declared_products
@@ -44,3 +47,20 @@ def test_a_product_is_found_under_its_own_paths(tmp_path: Path) -> None:
         "/api/get_location_names",
     )
     assert (*online.production_urls, *online.candidate_urls) == ("http://127.0.0.1:6001", "http://127.0.0.1:6002")
+
+
+def test_a_gateway_of_its_own_starts_without_the_database_once_it_has_known_where_to_send_people(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(
+        home=tmp_path, parts="gateway", orchestrator_host="o", serving_hosts="a b", storage_url="s3://bucket/x",
+        serving_database_url=SecretStr("postgresql+psycopg2://u:hunter2@127.0.0.1:1/x"),
+    )  # fmt: skip
+    secret_files.prepare(settings.secrets)
+    settings.gateway.mkdir()
+    with pytest.raises(gateway_files.RoutesError, match="refused") as told:
+        gateway_files.write_first_routes(settings, declared_products())
+    assert "hunter2" not in str(told.value)
+    gateway_files.routes_file(settings).write_text("{}")
+    gateway_files.write_first_routes(settings, declared_products())
+    assert gateway_files.routes_file(settings).read_text() == "{}"
