@@ -71,6 +71,8 @@ def doctor(settings: Settings, console: Console, *, others: Collection[str]) -> 
         ("monitoring", _monitoring),
         ("health", _health),
     ]
+    if not (settings.runs("serving") or settings.runs("gateway")):
+        questions = [question for question in questions if question[0] != "log"]
     if not settings.runs("orchestrator"):
         questions = [question for question in questions if question[0] in ASKED_EVERYWHERE]
     bad = 0
