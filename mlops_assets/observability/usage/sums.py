@@ -40,14 +40,15 @@ WITH sums AS ({sums}), placed AS (
     ORDER BY is_every DESC, cpu_seconds * :cpu_price + byte_seconds * :byte_price DESC, {names}) - 1 AS place FROM sums
 )
 SELECT * FROM placed WHERE place = 0 OR place > :offset AND place - :offset <= :limit ORDER BY place"""
+# A run may be in several groups, so all runs are not the sum of theirs; the row without names counts those.
 _RUNS = """
-SELECT {names}, count(*) FROM (SELECT DISTINCT {names}, run_id FROM mlops.stage_usage AS u WHERE {period}) AS of_runs
-GROUP BY {names}"""
-_ALL_RUNS = "SELECT count(*) FROM (SELECT DISTINCT run_id FROM mlops.stage_usage AS u WHERE {period}) AS of_runs"
+WITH of_runs AS MATERIALIZED (SELECT DISTINCT {names}, run_id FROM mlops.stage_usage AS u WHERE {period})
+SELECT {names}, count(*) FROM of_runs GROUP BY {names}
+UNION ALL SELECT {nothing}, count(*) FROM (SELECT DISTINCT run_id FROM of_runs) AS every_run"""
 _RUNNING = "WITH {running} SELECT {names}, count(*) FROM running GROUP BY {names}"
 
 
-Counts = dict[tuple[str, ...], int]
+Counts = dict[tuple[str | None, ...], int]
 
 
 class Found(NamedTuple):
@@ -76,10 +77,9 @@ def used(database: Database, period: Period, by: By, prices: Prices, *, limit: i
         page = [dict(row) for row in on.execute(text(_statement(_PAGE, names)), asked).mappings()]
         runs = _counts(on, _statement(_RUNS, names), asked)
         running = _counts(on, _statement(_RUNNING, names), asked)
-        all_runs = on.scalar(text(_statement(_ALL_RUNS, names)), asked)
     every, *items = page
     counted = [item | _counted(item, runs, running, names) for item in items]
-    every |= {"runs": all_runs, "running": sum(running.values())}
+    every |= {"runs": runs[(None,) * len(names)], "running": sum(running.values())}
     for row in (every, *counted):
         row["lost"] = row["unended"] - row["running"]
     unnamed = {"stage": None, "job": None}
@@ -95,6 +95,7 @@ def _statement(template: str, names: Sequence[str]) -> str:
     listed = ", ".join(names)
     return template.format(
         names=listed,
+        nothing=", ".join("NULL" for _ in names),
         period=_IN_PERIOD,
         running=RUNNING.format(where=_IN_PERIOD),
         sums=_SUMS.format(names=listed, period=_IN_PERIOD),
