@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-OF_DEPLOY = ("README", "MONITORING", "SIGN_IN", "ALERTS", "TROUBLESHOOTING")
+OF_DEPLOY = ("README", "HOSTS", "MONITORING", "SIGN_IN", "ALERTS", "TROUBLESHOOTING")
 DOCUMENTS = ("README.md", *(f"deploy/{name}.md" for name in OF_DEPLOY))
 PROMPT = "$ "
 MLOPS = re.compile(r"(?:\.venv/bin/)?mlops(?= |$)")
