@@ -82,9 +82,9 @@ def test_file_of_a_bento_is_enough_and_the_environment_wins(monkeypatch: pytest.
 
 
 def test_a_service_is_told_what_its_product_declares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen = set()
+    seen, installation = set(), Settings(home=tmp_path)
     for product in declared_products():
-        for program in product_programs(Settings(home=tmp_path), product):
+        for program in product_programs(installation, product):
             for name, value in program.environment.items():
                 monkeypatch.setenv(name, value)
             settings, declared = ServingSettings(), product.serving

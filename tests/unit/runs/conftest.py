@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ def make_instance(tmp_path: Path) -> Iterator[MakeInstance]:
         return instance
 
     yield make
+    # A launcher still looks at a run that it has ended; without its instance's tables that is an error.
+    for thread in threading.enumerate():
+        if thread.name.startswith("see run "):
+            thread.join(10)
     for instance in instances:
         instance.dispose()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -127,10 +126,6 @@ def test_a_process_that_ignores_the_interrupt_is_killed(make_instance: MakeInsta
         assert launcher.terminate(run.run_id)
         assert deaf.wait(10) == -signal.SIGKILL
     wait_for_status(instance, run, DagsterRunStatus.CANCELED)
-    # It still looks at the run after it has told of it.
-    for thread in threading.enumerate():
-        if thread.name == f"see run {run.run_id} stop":
-            thread.join(10)
 
 
 def test_terminate_spares_a_process_that_reused_the_pid(
