@@ -154,23 +154,16 @@ def program_of(settings: Settings, program: str) -> Path:
 
 
 def connection_environment(database: str) -> dict[str, str]:
-    """What PostgreSQL's programs read from their environment to connect as an SQLAlchemy URL says.
-
-    Several `host=name:port` in the URL's query are servers to try in turn.
-    """
+    """What PostgreSQL's programs read from their environment to connect as an SQLAlchemy URL says."""
     url = make_url(database)
-    query = {name: (value,) if isinstance(value, str) else value for name, value in url.query.items()}
-    places = [place.rpartition(":")[::2] if ":" in place else (place, "") for place in query.pop("host", ())]
-    hosts = [url.host] if url.host else [host or port for host, port in places]
-    ports = [str(url.port)] if url.port else [port for host, port in places if host and port]
     given = {
-        "PGHOST": ",".join(hosts),
-        "PGPORT": ",".join(ports),
+        # libpq's own names for what it takes from its environment; of a host, those before win.
+        **{f"PG{name.replace('_', '').upper()}": str(value) for name, value in url.query.items()},
+        **({"PGHOST": url.host} if url.host else {}),
+        **({"PGPORT": str(url.port)} if url.port else {}),
         "PGUSER": url.username or "",
         "PGPASSWORD": str(url.password or ""),
         "PGDATABASE": url.database or "",
-        # libpq's own names for what it takes from its environment.
-        **{f"PG{name.replace('_', '').upper()}": values[-1] for name, values in query.items()},
     }
     return {name: value for name, value in given.items() if value}
 

@@ -5,6 +5,8 @@ Keep out what a role may do (`storage.rights`).
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
@@ -27,4 +29,8 @@ class DatabaseSettings(BaseSettings):
         # A bare postgresql:// means psycopg 3 to SQLAlchemy 2.1, which dagster-postgres can't work with.
         if url is not None and not url.get_secret_value().startswith(DRIVER):
             raise ValueError(f"must start with {DRIVER}")
+        hosts = parse_qs(urlsplit(url.get_secret_value()).query).get("host", []) if url else []
+        # SQLAlchemy alone would understand that; the database's own library and its programs would not.
+        if len(hosts) > 1 or any(":" in host for host in hosts):
+            raise ValueError("several servers are given as ?host=one,other&port=5432,5432")
         return url

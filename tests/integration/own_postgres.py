@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.servers import free_port, process
 DATABASE = "ml"
 ADMIN = "admin"
 PASSWORD = "pass-word:/@%1"
-HBA = "hostssl all all 0.0.0.0/0 scram-sha-256\n"
+HBA = "hostssl all all 0.0.0.0/0 scram-sha-256\nhostssl replication all 0.0.0.0/0 scram-sha-256\n"
 LOCAL = "127.0.0.1"
 
 
@@ -35,6 +35,10 @@ class OwnPostgres:
     folder: Path
     port: int
     address: str = LOCAL
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
 
     @property
     def certificate(self) -> Path:
@@ -65,6 +69,10 @@ class OwnPostgres:
         finally:
             connection.close()
 
+    def crash(self) -> None:
+        """End it at once: sessions break, what was committed is in its files."""
+        os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+
     def make_roles(self) -> None:
         """What the administrator does: the printed SQL, then passwords."""
         self.run(rights.roles_sql(DATABASE))
@@ -73,27 +81,43 @@ class OwnPostgres:
 
 
 @contextmanager
-def running_own_postgres(folder: Path, address: str = LOCAL, inside: Sequence[str] = ()) -> Iterator[OwnPostgres]:
+def running_own_postgres(
+    folder: Path, address: str = LOCAL, inside: Sequence[str] = (), **settings: str
+) -> Iterator[OwnPostgres]:
     """A new server with an empty database. `inside` is put before its command, to start it on another host."""
-    binaries = max(INSTALLED.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3])).parent
-    user = postgres.system_user()
-    folder.mkdir(parents=True)
-    if user:
-        postgres._let_pass(folder / "x")
-        shutil.chown(folder, user)
+    server = OwnPostgres(folder, free_port(), address)
+    _make_folder(folder)
     secret = folder / "password"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
-    data = folder / "data"
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={secret}"]
-    subprocess.run([*initdb, "--no-sync"], **postgres.as_user(user), cwd="/", check=True, capture_output=True)
-    _certificate(folder, user, address)
-    (data / "pg_hba.conf").write_text(HBA)
-    server = OwnPostgres(folder, free_port(), address)
+    _run("initdb", "-D", str(server.data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync")
+    _certificate(folder, address)
+    (server.data / "pg_hba.conf").write_text(HBA)
+    with _running(server, inside, settings):
+        server.run(f"CREATE DATABASE {DATABASE}", database="postgres")
+        yield server
+
+
+@contextmanager
+def running_standby(primary: OwnPostgres, folder: Path) -> Iterator[OwnPostgres]:
+    """A copy of a server that follows it, with the same certificate, until it is promoted."""
+    server = OwnPostgres(folder, free_port(), primary.address)
+    _make_folder(folder)
+    place = f"host={primary.address} port={primary.port} user={ADMIN} sslmode=require"
+    _run("pg_basebackup", "-D", str(server.data), "-d", place, "-R", "-X", "stream", PGPASSWORD=PASSWORD)
+    for name in ("server.crt", "server.key"):
+        shutil.copy2(primary.folder / name, folder / name)
+        _own(folder / name)
+    with _running(server, (), {}):
+        yield server
+
+
+@contextmanager
+def _running(server: OwnPostgres, inside: Sequence[str], more: Mapping[str, str]) -> Iterator[None]:
     settings = {
-        "listen_addresses": address, "port": str(server.port), "unix_socket_directories": "", "ssl": "on",
-        "ssl_cert_file": str(server.certificate), "ssl_key_file": str(folder / "server.key"), "fsync": "off",
-        "max_connections": "200",
+        "listen_addresses": server.address, "port": str(server.port), "unix_socket_directories": "", "ssl": "on",
+        "ssl_cert_file": str(server.certificate), "ssl_key_file": str(server.folder / "server.key"), "fsync": "off",
+        "max_connections": "200", **more,
     }  # fmt: skip
     flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
@@ -104,19 +128,43 @@ def running_own_postgres(folder: Path, address: str = LOCAL, inside: Sequence[st
             return False
         return True
 
+    user = postgres.system_user()
     become = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups") if user else ()
-    command = [*inside, *become, str(binaries / "postgres"), "-D", str(data), *flags]
-    with process(command, folder / "postgres.log", ready, stop=signal.SIGINT):
-        server.run(f"CREATE DATABASE {DATABASE}", database="postgres")
-        yield server
+    command = [*inside, *become, str(_program("postgres")), "-D", str(server.data), *flags]
+    with process(command, server.folder / "postgres.log", ready, stop=signal.SIGINT):
+        yield
 
 
-def _certificate(folder: Path, user: str | None, address: str) -> None:
+def _program(name: str) -> Path:
+    return max(INSTALLED.glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+
+
+def _run(program: str, *arguments: str, **environment: str) -> None:
+    """One of PostgreSQL's programs as the server's account."""
+    subprocess.run(
+        [str(_program(program)), *arguments], **postgres.as_user(postgres.system_user()), cwd="/", check=True,
+        capture_output=True, env=os.environ | environment, timeout=60,
+    )  # fmt: skip
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    if postgres.system_user():
+        postgres._let_pass(folder / "x")
+    _own(folder)
+
+
+def _own(path: Path) -> None:
+    user = postgres.system_user()
+    if user:
+        shutil.chown(path, user)
+
+
+def _certificate(folder: Path, address: str) -> None:
     """A certificate for an address that proves itself."""
     key, certificate = folder / "server.key", folder / "server.crt"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={address}"]
     command += ["-addext", f"subjectAltName=IP:{address}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
     os.chmod(key, 0o600)
-    if user:
-        shutil.chown(key, user)
+    _own(key)

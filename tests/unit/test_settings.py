@@ -57,6 +57,18 @@ def test_a_database_url_for_the_wrong_driver_is_refused_without_showing_it(
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize("query", ["host=a:5432&host=b:5432", "host=a:5432"])
+def test_servers_in_a_form_that_only_one_library_understands_are_refused(
+    monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setenv("MLOPS_DATABASE_URL", f"postgresql+psycopg2://me:hunter2@/x?{query}")
+    with pytest.raises(SettingsError, match=r"MLOPS_DATABASE_URL.*host=one,other&port=5432,5432") as refused:
+        load()
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv("MLOPS_DATABASE_URL", "postgresql+psycopg2://me:hunter2@/x?host=a,b&port=1,2")
+    assert load().database.endswith("host=a,b&port=1,2")
+
+
 def test_the_password_is_not_in_the_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_DATABASE_URL", "postgresql+psycopg2://me:hunter2@db/x")
     settings = load()
