@@ -13,10 +13,6 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.installation.commands import CommandError
-from mlops_assets.retention.measure import held
-from mlops_assets.retention.round import Round
-from mlops_assets.retention.rounds import SWEEPS, run
-from mlops_assets.retention.shown import as_table, in_all, reasons, size
 from mlops_assets.settings import load
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
@@ -31,7 +27,13 @@ def retention(
     why: Annotated[bool, typer.Option("--why", help="Only the reasons, and what is special about each kind.")] = False,
 ) -> None:
     """How long everything is kept, how much there is, and what is older. Changes nothing without --apply."""
+    # Services and gateways have this command line without Dagster.
     from dagster import DagsterInstance
+
+    from mlops_assets.retention.measure import held
+    from mlops_assets.retention.round import Round
+    from mlops_assets.retention.rounds import SWEEPS, run
+    from mlops_assets.retention.shown import as_table, in_all, reasons, size
 
     if why:
         Console().print(reasons())

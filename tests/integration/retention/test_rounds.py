@@ -114,7 +114,7 @@ def test_the_command_says_what_would_go_and_then_removes_it(
     from mlops_assets.cli import retention as command
 
     monkeypatch.setattr(command, "load", lambda: old.settings)
-    monkeypatch.setattr(command, "SWEEPS", {n: s for n, s in rounds.SWEEPS.items() if n != "mlflow_runs"})
+    monkeypatch.setattr(rounds, "SWEEPS", {n: s for n, s in rounds.SWEEPS.items() if n != "mlflow_runs"})
     monkeypatch.setattr(Settings, "database", property(lambda _: old.tables.url))
     monkeypatch.setattr(Settings, "environment", lambda _: {})
     monkeypatch.setattr(dg.DagsterInstance, "get", lambda: _Lent(old.instance))
