@@ -102,7 +102,7 @@ def _files(folder: Storage) -> Iterator[tuple[Storage, str]]:
         for name in names:
             if folder.exists(name):
                 yield folder, name
-            elif name != folder.url.rsplit("/", 1)[-1]:  # some stores list a folder in itself
+            else:
                 yield from _files(folder.at(name))
     except StorageError as error:
         log.warning("%s can't be listed: %s", folder.url, error)

@@ -192,7 +192,9 @@ class Storage:
             else:
                 fs, prefix = self._remote()
                 try:
-                    found = [k.rstrip("/").rsplit("/", 1)[-1] for k in fs.ls(prefix, detail=False)]
+                    keys = [k.rstrip("/") for k in fs.ls(prefix, detail=False)]
+                    # Some stores list an empty folder in itself.
+                    found = [k.rsplit("/", 1)[-1] for k in keys if k != prefix]
                 except FileNotFoundError:  # an object store has no empty folders
                     found = []
         return tuple(sorted(n for n in found if n and not n.startswith(".")))

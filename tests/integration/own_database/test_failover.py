@@ -50,6 +50,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         primary = stack.enter_context(running_own_postgres(tmp_path / "one"))
         primary.make_roles()
         standby = stack.enter_context(running_standby(primary, tmp_path / "other"))
+        streams = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"
+        wait_until(lambda: primary.run(streams) != [], 30, (tmp_path / "other" / "postgres.log").read_text)
         # From here on a commit is told only when the standby has it, too.
         primary.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
         primary.run("SELECT pg_reload_conf()")
