@@ -176,6 +176,19 @@ class LogDatabase:
         self._feedback_waits = shipped.waiting > 0
         return shipped
 
+    @property
+    def feedback_waits(self) -> bool:
+        """Whether feedback may be waiting for predictions that others ship."""
+        return self._feedback_waits
+
+    def join_waiting(self, refused: Callable[[Sequence[dict[str, Any]]], None] = lambda rows: None) -> Shipped:
+        """Give waiting feedback the predictions that other hosts' shippers have brought meanwhile."""
+        with self._transaction() as batch:
+            shipped = self._join_feedback(0, batch)
+            refused(shipped.refused)
+        self._feedback_waits = shipped.waiting > 0
+        return shipped
+
     def ship_failures(self, rows: Sequence[dict[str, Any]]) -> int:
         """Insert failed requests; how many are new."""
         with self._transaction() as batch:

@@ -18,12 +18,13 @@ from typing import Any
 from inference.failure_log import FailureLog
 from inference.rejected import Rejected, repaired
 from inference.segments import READ_BYTES, REJECTED, Line, Piece, Segments, lines_of
-from inference.ship_rows import LogDatabase
+from inference.ship_rows import LogDatabase, Shipped
 from inference.timed_connection import DatabaseDownError, RefusedError
 
 LEAST_BYTES = 64 << 10
 AGAIN_SECONDS = 10.0
 UPKEEP_SECONDS = 3600.0
+JOIN_SECONDS = 1.0
 STATUS_SECONDS = 1.0
 STATUS = "status.json"
 FEEDBACK_FIELDS = ("id", "product", "prediction_id", "at", "type", "value", "text")
@@ -56,6 +57,7 @@ class Shipper:
         self._rejected = Rejected(root / REJECTED)
         self._limit = READ_BYTES
         self._upkeep_at = 0.0
+        self._join_at = 0.0
         self._status_at = 0.0
         self.counts = Counts()
         self.problem: str | None = None
@@ -68,6 +70,8 @@ class Shipper:
             pieces = self._segments.take(self._limit)
             if pieces:
                 self._ship(pieces)
+            else:
+                self._join_waiting()
         except DatabaseDownError:
             # A batch that is too much for the time limit of a statement gets smaller until it isn't.
             self._limit = max(LEAST_BYTES, self._limit // 2)
@@ -87,6 +91,12 @@ class Shipper:
         if gone:
             log.warning("%d feedbacks are dropped: their predictions did not come within a day", gone)
         self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
+
+    def _join_waiting(self) -> None:
+        """Feedback and its prediction may be answered by different hosts, and come in any order."""
+        if self._database.feedback_waits and time.monotonic() >= self._join_at:
+            self._take(self._database.join_waiting(self._refuse))
+            self._join_at = time.monotonic() + JOIN_SECONDS
 
     def _ship(self, pieces: list[Piece]) -> None:
         try:
@@ -112,7 +122,9 @@ class Shipper:
                     self._reject(part[0], error)
 
     def _send(self, data: bytes) -> None:
-        done = self._database.ship(data, self._refuse)
+        self._take(self._database.ship(data, self._refuse))
+
+    def _take(self, done: Shipped) -> None:
         self.counts.predictions += done.predictions
         self.counts.feedback += done.feedback
         self.counts.waiting = done.waiting

@@ -147,6 +147,27 @@ def test_feedback_before_its_prediction_waits_for_it(database: Database, journal
     assert_counts_match_the_rows(database)
 
 
+def test_feedback_joins_a_prediction_that_another_hosts_shipper_brings_later(
+    database: Database, postgres_url: str, journal: Journal, shipper: Shipper, tmp_path: Path
+) -> None:
+    """Without another line to ship: the last rating before a quiet night counts, too."""
+    asked = prediction()
+    other = Journal(tmp_path / "other" / "homes_production", "homes_production")
+    with shipper_on(postgres_url, tmp_path / "other") as another:
+        # From here on it knows that nothing of its own waits.
+        another.step()
+        journal.append(encoded(feedback(asked["id"])))
+        shipper.step()
+        assert (count(database, "feedback_waiting"), count(database, "feedback")) == (1, 0)
+        other.append(encoded(asked))
+        another.step()
+    other.close()
+    assert (count(database, "prediction"), count(database, "feedback")) == (1, 0)
+    shipper.step()
+    assert (count(database, "feedback_waiting"), count(database, "feedback")) == (0, 1)
+    assert_counts_match_the_rows(database)
+
+
 def test_feedback_whose_prediction_never_comes_is_dropped_after_a_day(
     database: Database, journal: Journal, shipper: Shipper, postgres_url: str, root: Path
 ) -> None:
