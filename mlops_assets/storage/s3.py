@@ -5,7 +5,9 @@ Keep out what is asked (`files`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 # Two tries of s3fs round two of botocore: a store that hangs is given up after about 80 s.
@@ -26,4 +28,18 @@ def s3_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """What fsspec is given for it: these options, and the limits that they don't name."""
     given = dict(options)
     limits = LIMITS | dict(given.pop("config_kwargs", {}))
-    return {"use_listings_cache": False, **given, "config_kwargs": limits}
+    return {"use_listings_cache": False, "session": _session(os.getpid()), **given, "config_kwargs": limits}
+
+
+@cache
+def _session(process: int) -> Any:
+    """This process's own, which never asks whether a store would take what it is about to send.
+
+    No limit ends the wait for the answer to that: a store that hangs would never be given up.
+    """
+    from aiobotocore.session import AioSession
+    from botocore.handlers import add_expect_header
+
+    session = AioSession()
+    session.unregister("before-call.s3", add_expect_header)
+    return session
