@@ -19,12 +19,14 @@ from pydantic import SecretStr
 from mlops_assets.installation import leftovers
 from mlops_assets.settings import Settings
 from mlops_assets.storage import rights
-from tests.e2e.installation import COMMAND_SECONDS, MLOPS
+from tests.e2e.installation import MLOPS
 from tests.e2e.network import Host, network
 from tests.integration.object_store import running_object_store
 from tests.integration.own_postgres import OwnPostgres, running_own_postgres
 from tests.servers import child_environment
 
+# Training shares two cores with four hosts' programs.
+COMMAND_SECONDS = 500
 STORAGE = "s3://store/platform"
 SHARED_SECRETS = ("key", "operator_token", "inner_token")
 

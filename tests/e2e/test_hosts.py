@@ -19,6 +19,9 @@ from tests.e2e.hosts import Hosts, Member, running_hosts
 from tests.e2e.load import BODY, PRODUCT, ROUTE, Account, Client, doubled, lost
 from tests.servers import wait_until
 
+# Six hosts are started before the first test, on two cores.
+pytestmark = pytest.mark.timeout(800)
+
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
