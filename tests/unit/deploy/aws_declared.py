@@ -5,6 +5,7 @@ Add here how a resource is found or read. Keep out what is expected of it.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ def declared(**choices: Any) -> Stack:
     from infrastructure.stack import declare
 
     cloud = Cloud()
+    _have_a_loop()
     pulumi.runtime.set_mocks(cloud, project="mlops", stack="test", preview=False)
     told: dict[str, Any] = {}
 
@@ -90,3 +92,13 @@ def declared(**choices: Any) -> Stack:
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
         run()
     return Stack(cloud, told)
+
+
+def _have_a_loop() -> None:
+    """Pulumi takes the thread's own loop, which other tests may have taken away or closed."""
+    try:
+        closed = asyncio.get_event_loop_policy().get_event_loop().is_closed()
+    except RuntimeError:
+        closed = True
+    if closed:
+        asyncio.set_event_loop(asyncio.new_event_loop())
