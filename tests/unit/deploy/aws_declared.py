@@ -6,9 +6,11 @@ Add here how a resource is found or read. Keep out what is expected of it.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import sys
 import warnings
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,14 @@ def declared(**choices: Any) -> Stack:
     return Stack(cloud, told)
 
 
+@cache
+def _own_loop() -> asyncio.AbstractEventLoop:
+    """One for all tests of this process, kept until its end: a loop that is forgotten unclosed is a warning."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
+
+
 def _have_a_loop() -> None:
     """Pulumi takes the thread's own loop, which other tests may have taken away or closed."""
     try:
@@ -101,4 +111,4 @@ def _have_a_loop() -> None:
     except RuntimeError:
         closed = True
     if closed:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        asyncio.set_event_loop(_own_loop())
