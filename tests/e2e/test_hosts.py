@@ -76,6 +76,8 @@ def test_every_host_runs_its_part_and_users_are_answered(hosts: Hosts) -> None:
     assert ready(list(hosts.members.values())), [m.run("ready").stderr for m in hosts.members.values()]
     assert hosts.members["serving1"].ok("doctor")
     orchestrator = hosts.members["orchestrator"]
+    # It started before the others, and noted that they didn't answer.
+    wait_until(lambda: orchestrator.run("doctor").returncode == 0, 120, lambda: orchestrator.run("doctor").stdout)
     assert "your PostgreSQL" in orchestrator.ok("doctor")
     answer = httpx.post(f"{hosts.gateway}{ROUTE}", json=BODY, timeout=10)
     assert answer.status_code == 200, answer.text
