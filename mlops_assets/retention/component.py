@@ -37,7 +37,7 @@ def retention_definitions() -> dg.Definitions:
         kinds={"postgres"},
         op_tags=stage.op_tags,
         freshness_policy=fresh_daily(CRON),
-        description="Runs, files and counts that were kept for long enough and that nothing refers to any more",
+        description="Runs, files, logs and counts that were kept for long enough and that nothing refers to any more",
     )
     @stage
     def retention(

@@ -13,8 +13,8 @@ from dataclasses import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlops_assets.retention import (
+    by_capability,
     dagster_runs,
-    elsewhere,
     leftovers,
     log_files,
     mlflow_runs,
@@ -24,9 +24,10 @@ from mlops_assets.retention import (
 from mlops_assets.retention.round import Round, Swept
 from mlops_assets.storage.files import StorageError
 
-# What is removed by the platform's own asset. Runs, the many, come when the others have left them most of the time, and
-# files that go with them after them.
+# Runs, the many, come when the others have left them most of the time, and files that go with them after them.
 NIGHTLY: dict[str, Callable[[Round], Swept]] = {
+    "pipeline_files": by_capability.pipeline_files,
+    "stage_usage": by_capability.stage_usage,
     "run_logs": run_files.run_logs,
     "log_files": log_files.sweep,
     "rollout_counts": rollout_counts.sweep,
@@ -38,13 +39,8 @@ NIGHTLY: dict[str, Callable[[Round], Swept]] = {
     "dagster_runs": dagster_runs.sweep,
     "run_files": run_files.sweep,
 }
-# What other assets remove each night; only `mlops retention` does it from here.
-ELSEWHERE: dict[str, Callable[[Round], Swept]] = {
-    "prediction_log": elsewhere.prediction_log,
-    "pipeline_files": elsewhere.pipeline_files,
-    "stage_usage": elsewhere.stage_usage,
-}
-SWEEPS = ELSEWHERE | NIGHTLY
+# Each product's own asset removes this, once its hours are exported; here only for `mlops retention`.
+SWEEPS = {"prediction_log": by_capability.prediction_log} | NIGHTLY
 
 log = logging.getLogger(__name__)
 

@@ -146,7 +146,7 @@ class _Lent:
         pass
 
 
-def test_what_other_assets_remove_is_counted_as_it_is_removed(old: OldPlatform) -> None:
+def test_what_capabilities_remove_is_counted_as_it_is_removed(old: OldPlatform) -> None:
     old.execute(
         "INSERT INTO mlops.stage_usage (run_id, step_key, attempt, kind, product, stage, job, started_at) "
         "SELECT n::text, 's', 1, 'product', 'homes', 's', 'j', now() - make_interval(days => 390 + n) "

@@ -11,13 +11,15 @@ from sqlalchemy import text
 
 from mlops_assets.observability.usage import queries
 from mlops_assets.observability.usage.compared import compare
-from mlops_assets.observability.usage.dagster_retention import usage_definitions
 from mlops_assets.observability.usage.figures import Prices, Usage
 from mlops_assets.observability.usage.queries import Period
 from mlops_assets.observability.usage.sums import used
+from mlops_assets.retention.round import Round, Swept
+from mlops_assets.retention.rounds import NIGHTLY, run
 from mlops_assets.runs.usage import Used
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
+from mlops_assets.storage.files import Storage
 from tests.integration.usage.made_attempts import NOW, Attempts, set_status
 
 PRICES = Prices(cpu_hour=1.0, gb_hour=2.0, currency="EUR")
@@ -156,18 +158,16 @@ def test_old_attempts_are_removed_batch_by_batch_and_others_stay(
         assert connection.execute(text("SELECT product FROM mlops.stage_usage")).scalars().all() == ["kept"]
 
 
-def test_the_nightly_asset_removes_what_is_older_than_the_setting(
+def test_the_nightly_round_removes_what_is_older_than_the_setting(
     with_dagster: Database, put: Attempts, tmp_path: Path
 ) -> None:
     put("old", back=timedelta(days=31))
     put("kept", back=timedelta(days=29))
-    settings = Settings(home=tmp_path, usage_days=30)
-    defs = usage_definitions()
-    (asset,) = defs.assets or ()
-    resources = {"settings": settings, "database": with_dagster}
-    result = dg.materialize([asset], resources=resources)  # type: ignore[list-item]
-    (made,) = result.asset_materializations_for_node("platform__stage_usage_kept")
-    assert (made.metadata["attempts"].value, made.metadata["days_kept"].value) == (1, 30)
+    settings, storage = Settings(home=tmp_path, usage_days=30), Storage(str(tmp_path))
+    with dg.DagsterInstance.ephemeral() as instance:
+        work = Round.begun(settings, with_dagster, storage, instance, apply=True, seconds=60)
+        done = run(work, {"stage_usage"} & NIGHTLY.keys())
+    assert done == {"stage_usage": Swept(removed=1)}
     assert list(by_product(with_dagster, days=100)) == ["kept"]
 
 

@@ -14,8 +14,9 @@ from sqlalchemy import func, select, update
 from mlops_assets.definitions import defs
 from mlops_assets.pipelines import artifact_records, artifacts, retention
 from mlops_assets.pipelines.artifacts import newest_result, result_of
-from mlops_assets.pipelines.dagster_retention import retention_definitions
 from mlops_assets.pipelines.retention import Expired, expire
+from mlops_assets.retention import rounds
+from mlops_assets.retention.round import Round, Swept
 from mlops_assets.sandbox.log_lines import LogLine
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
@@ -148,20 +149,18 @@ def test_files_are_never_kept_for_less_than_a_day(database: Database, kept: Kept
         expire(database, kept.storage, kept.logs, 0, going=lambda _: ())
 
 
-def test_the_nightly_asset_removes_what_is_old_and_says_how_much(database: Database, kept: Kept) -> None:
+def test_the_nightly_round_removes_what_is_old_and_says_how_much(database: Database, kept: Kept) -> None:
     old, new = kept.result([1]), kept.result([2])
     age(database, 8, old.id)
     age(database, 6, new.id)
     settings = Settings(home=kept.settings.home, artifact_days=7)
-    result = dg.materialize(
-        list(retention_definitions().assets or ()),
-        resources={"settings": settings, "database": database, "storage": kept.storage},
-    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        work = Round.begun(settings, database, kept.storage, instance, apply=True, seconds=60)
+        done = rounds.run(work, {"pipeline_files"} & rounds.NIGHTLY.keys())
     assert files(kept.storage) == [Path(str(new.uri))]
-    (event,) = result.get_asset_materialization_events()
-    assert event.materialization.metadata["artifacts"].value == 1
+    assert done == {"pipeline_files": Swept(removed=1, bytes=old.size)}
 
 
 def test_the_platform_removes_old_files_every_night() -> None:
-    schedule = defs().get_repository_def().get_schedule_def("platform_pipeline_files_schedule")
+    schedule = defs().get_repository_def().get_schedule_def("platform_retention_schedule")
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING

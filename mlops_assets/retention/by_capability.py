@@ -1,17 +1,18 @@
-"""What other assets remove each night: prediction log, files of declared pipelines, use of the machine.
+"""What a capability knows best how to remove: prediction log, files of declared pipelines, use of the machine.
 
-Here so that `mlops retention` counts it and can do it now. Keep out how: each capability's own `retention`.
+Keep out how: that is the capability's own `retention`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+import dagster as dg
 from sqlalchemy import func, select, text
 
 from mlops_assets.observability.usage.queries import remove_older
-from mlops_assets.pipelines.dagster_retention import unfinished_of
 from mlops_assets.pipelines.retention import expire
+from mlops_assets.pipelines.stage_folders import StageFolders
 from mlops_assets.pipelines.stage_logs import StageLogs
 from mlops_assets.prediction_log.retention import remove_old
 from mlops_assets.retention.round import Round, Swept
@@ -19,6 +20,10 @@ from mlops_assets.storage.pipeline_tables import Artifact
 from mlops_assets.storage.usage_tables import StageUsage
 from mlops_assets.training.catalogue import declared_products
 
+UNFINISHED = [
+    *(dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING),
+    *(dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
+]
 _LOGGED = """
 SELECT coalesce(sum(predictions + feedback), 0) FROM mlops.log_hour WHERE product = :product AND hour < :before
 """
@@ -43,7 +48,7 @@ def prediction_log(work: Round) -> Swept:
 
 
 def pipeline_files(work: Round) -> Swept:
-    """Files and logs of declared pipelines' runs. Raises SQLAlchemyError."""
+    """Files and logs of declared pipelines' runs, and working folders that a kill has left. Raises SQLAlchemyError."""
     days = work.settings.artifact_days
     if not work.apply:
         old = (Artifact.created_at < work.before(days)) & Artifact.uri.is_not(None)
@@ -56,6 +61,7 @@ def pipeline_files(work: Round) -> Swept:
     def going(runs: Collection[str]) -> set[str]:
         return unfinished_of(work.instance, runs)
 
+    StageFolders(work.settings.stage_folders).remove_left()
     done = expire(work.database, work.storage, StageLogs(work.settings.stage_logs), days, going=going, now=work.now)
     return Swept(removed=done.artifacts + done.logs + done.strays, bytes=done.bytes, failed=done.failed)
 
@@ -67,3 +73,11 @@ def stage_usage(work: Round) -> Swept:
         return Swept(removed=remove_older(work.database, before))
     with work.database.session() as session:
         return Swept(removed=session.scalar(select(func.count()).where(StageUsage.started_at < before)) or 0)
+
+
+def unfinished_of(instance: dg.DagsterInstance, runs: Collection[str]) -> set[str]:
+    """Those of some runs that haven't ended."""
+    if not runs:
+        return set()
+    found = instance.get_runs(dg.RunsFilter(run_ids=list(runs), statuses=UNFINISHED))
+    return {run.run_id for run in found}
