@@ -152,7 +152,7 @@ def _exists(tag: str, home: Path) -> bool:
 def _run_build(context: Path, tag: str, home: Path) -> None:
     command = [sys.executable, "-m", "bentoml", "build", str(context), "--version", tag.partition(":")[2]]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLOPS_SERVING_")}
-    environment |= {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(home.absolute())}
+    environment |= {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(home.absolute()), "PIP_NO_INDEX": "1"}
     home.mkdir(parents=True, exist_ok=True)
     try:
         done = subprocess.run(

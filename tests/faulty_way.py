@@ -27,7 +27,6 @@ class FaultyWay:
     silent: bool = False
     cuts: int = 0
     cut_after: int = 0
-    connections: int = 0
     sent: bytearray = field(default_factory=bytearray)
 
     def _serve(self, listener: socket.socket) -> None:
@@ -36,7 +35,6 @@ class FaultyWay:
                 client, _ = listener.accept()
             except OSError:
                 return
-            self.connections += 1
             if self.closed:
                 _reset(client)
                 continue

@@ -57,9 +57,9 @@ class Asked:
     since: date | None = None
 
     @property
-    def values(self) -> dict[str, Any]:
-        moment = None if self.since is None else datetime.combine(self.since, time(), UTC)
-        return {"product": self.product, "since": moment}
+    def moment(self) -> datetime | None:
+        """When that day begins."""
+        return None if self.since is None else datetime.combine(self.since, time(), UTC)
 
 
 def export(settings: Settings, folder: Path, asked: Asked, report: Report) -> Export:
@@ -138,7 +138,7 @@ def _table(connection: Connection, exported: Exported, asked: Asked, folder: Pat
         values["products"] = names
     if asked.since is not None and exported.since is not None:
         wanted.append(f"{exported.since} >= :since")
-        values["since"] = asked.values["since"]
+        values["since"] = asked.moment
     source = f"{exported.table} AS t {exported.joined} WHERE {' AND '.join(wanted)}"
     if exported.order:
         source += f" ORDER BY {exported.order}"
@@ -171,7 +171,7 @@ def _wanted(connection: Connection, products: set[str], asked: Asked) -> Callabl
     scores = {f"{product}/scores/{file}" for product, file in connection.execute(text(_SCORES))}
     hours = {
         (product, f"date={hour.astimezone(UTC):%Y-%m-%d}", f"hour={hour.astimezone(UTC):%H}")
-        for product, hour in connection.execute(text(_HOURS), {"since": asked.values["since"]})
+        for product, hour in connection.execute(text(_HOURS), {"since": asked.moment})
     }
 
     def wanted(name: str) -> bool:

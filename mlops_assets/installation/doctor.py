@@ -27,14 +27,13 @@ from mlops_assets.notifications.commands import channel_health
 from mlops_assets.observability.health.answer import answer as health_answer
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
+from mlops_assets.settings.hosts import PARTS, Part
 from mlops_assets.storage.database import Database
 from mlops_assets.training.catalogue import DeclarationError, declared_products
 
 ASK_SECONDS = 5.0
 LEAST_FREE_GB = 2.0
 LONGEST_SILENCE_SECONDS = 30.0
-# What a host can answer that has only services or a gateway.
-ASKED_EVERYWHERE = ("settings", "products", "programs", "database", "storage", "log")
 STATUS_FILE = "status.json"
 # Of services, which have settings of their own, and of what a program or a run is told of itself.
 KNOWN_PREFIXES = ("MLOPS_SERVING_", "MLOPS_SHIPPER_", "MLOPS_GRAFANA_", "MLOPS_RUN_")
@@ -55,28 +54,29 @@ def doctor(settings: Settings, console: Console, *, others: Collection[str]) -> 
 
     `others` are variables that something else than the installation reads, such as the client of the command line.
     """
-    questions: list[tuple[str, Callable[[Settings], Answer]]] = [
-        ("settings", lambda settings: variables(settings, others)),
-        ("products", _products),
-        ("programs", _programs),
-        ("database", _database),
-        ("storage", _storage),
-        ("dagster", _dagster),
-        ("mlflow", _mlflow),
-        ("dask", _dask),
-        ("serving", _serving),
-        ("gateway", _gateway),
-        ("log", _prediction_log),
-        ("channels", _channels),
-        ("monitoring", _monitoring),
-        ("health", _health),
+    users: tuple[Part, ...] = ("serving", "gateway")
+    whole: tuple[Part, ...] = ("orchestrator",)
+    # Each is asked on a host that runs one of its parts.
+    questions: list[tuple[str, Callable[[Settings], Answer], tuple[Part, ...]]] = [
+        ("settings", lambda settings: variables(settings, others), PARTS),
+        ("products", _products, PARTS),
+        ("programs", _programs, PARTS),
+        ("database", _database, PARTS),
+        ("storage", _storage, PARTS),
+        ("dagster", _dagster, whole),
+        ("mlflow", _mlflow, whole),
+        ("dask", _dask, whole),
+        ("serving", _serving, whole),
+        ("gateway", _gateway, whole),
+        ("log", _prediction_log, users),
+        ("channels", _channels, whole),
+        ("monitoring", _monitoring, whole),
+        ("health", _health, whole),
     ]
-    if not (settings.runs("serving") or settings.runs("gateway")):
-        questions = [question for question in questions if question[0] != "log"]
-    if not settings.runs("orchestrator"):
-        questions = [question for question in questions if question[0] in ASKED_EVERYWHERE]
     bad = 0
-    for title, ask in questions:
+    for title, ask, parts in questions:
+        if not any(settings.runs(part) for part in parts):
+            continue
         answer = ask(settings)
         bad += not answer.good
         mark = "[red]✗[/]" if not answer.good else "[yellow]![/]" if answer.warns else "[green]✓[/]"

@@ -101,11 +101,11 @@ def start(settings: Settings, products: list[Product], report: Report) -> list[P
             with report.step(f"End {len(lost)} processes left by an earlier start"):
                 leftovers.end(lost)
     running = {s.name for s in supervisor.states().values() if s.state in ("RUNNING", "STARTING")}
+    wanted = {p.title: p.port for p in programs if p.port is not None and p.name not in running}
+    if settings.runs("gateway") and "gateway" not in running:
+        # It listens there as well, for people.
+        wanted["Console"] = settings.ports.api
     for address in {settings.host, settings.listen}:
-        wanted = {p.title: p.port for p in programs if p.port is not None and p.name not in running}
-        if settings.runs("gateway") and "gateway" not in running:
-            # It listens there as well, for people.
-            wanted["Console"] = settings.ports.api
         ports.refuse_taken(address, wanted)
     if settings.embedded_database and "postgres" not in running:
         with report.step("Prepare the embedded PostgreSQL"):

@@ -107,11 +107,15 @@ class Settings(DatabaseSettings, HostSettings, ClusterSettings, ProviderSettings
 
     @model_validator(mode="after")
     def _shared_state(self) -> Self:
-        database = "database_url" if self.runs("orchestrator") else "serving_database_url"
-        given = {database: self.database_url or getattr(self, database), "storage_url": self.storage_url}
-        for name, value in given.items():
-            if value is None and (not self.alone or (name == database and self.serving_database_url)):
-                raise ValueError(f"MLOPS_{name.upper()}: say which one all hosts of the installation use")
+        """What hosts share, or roles of a database are given for, can't be this host's own."""
+        ours = "" if self.runs("orchestrator") else "serving_"
+        several, roles = not self.alone, self.serving_database_url is not None
+        told = ": say which one all hosts of the installation use"
+        # A host that has only services or a gateway needs no more than their role.
+        if (several or roles) and self.database_url is None and (self.runs("orchestrator") or not roles):
+            raise ValueError(f"MLOPS_{ours.upper()}DATABASE_URL{told}")
+        if several and self.storage_url is None:
+            raise ValueError(f"MLOPS_STORAGE_URL{told}")
         return self
 
     @cached_property

@@ -7,7 +7,6 @@ database, the store and the secrets that were copied. Keep out assertions.
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +18,10 @@ from pydantic import SecretStr
 from mlops_assets.installation import leftovers
 from mlops_assets.settings import Settings
 from mlops_assets.storage import rights
-from tests.e2e.installation import MLOPS
+from tests.e2e.installation import Installation
 from tests.e2e.network import Host, network
 from tests.integration.object_store import running_object_store
 from tests.integration.own_postgres import OwnPostgres, running_own_postgres
-from tests.servers import child_environment
 
 # Training shares two cores with four hosts' programs.
 COMMAND_SECONDS = 500
@@ -31,36 +29,15 @@ STORAGE = "s3://store/platform"
 SHARED_SECRETS = ("key", "operator_token", "inner_token")
 
 
-@dataclass(frozen=True)
-class Member:
-    """A host with a part of the installation."""
+@dataclass
+class Member(Installation):
+    """A host with a part of the installation, found at `address`."""
 
-    host: Host
-    home: Path
-    variables: dict[str, str]
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`mlops ARGUMENTS` on that host, to its end."""
-        return subprocess.run(
-            [*self.host.inside, str(MLOPS), *arguments], env=child_environment(self.variables), capture_output=True,
-            text=True, timeout=COMMAND_SECONDS, check=False,
-        )  # fmt: skip
-
-    def ok(self, *arguments: str) -> str:
-        """The same, which must succeed; its output."""
-        done = self.run(*arguments)
-        told = f"mlops {' '.join(arguments)} on {self.host.name}:\n{done.stdout}\n{done.stderr}{self.logs()}"
-        assert done.returncode == 0, told
-        return done.stdout
-
-    def logs(self) -> str:
-        """The end of every log, for a failed assertion."""
-        found = sorted((self.home / "logs").glob("*.log"))
-        return "".join(f"\n== {p.name}\n{p.read_text(errors='replace')[-1500:]}" for p in found)
+    address: str = ""
 
     def end(self) -> None:
         """Kill everything at once, as when the power fails."""
-        leftovers.end(leftovers.marked(self.home))
+        leftovers.end(self.processes())
 
 
 @dataclass(frozen=True)
@@ -74,7 +51,7 @@ class Hosts:
     @property
     def gateway(self) -> str:
         """Address that users know."""
-        return f"http://{self.members['gateway'].host.address}:7000"
+        return f"http://{self.members['gateway'].address}:7000"
 
     @property
     def serving(self) -> list[Member]:
@@ -85,9 +62,9 @@ class Hosts:
         orchestrator = self.members["orchestrator"]
         return Settings(
             home=orchestrator.home,
-            orchestrator_host=orchestrator.host.address,
-            serving_hosts=" ".join(member.host.address for member in self.serving),
-            gateway_host=self.members["gateway"].host.address,
+            orchestrator_host=orchestrator.address,
+            serving_hosts=" ".join(member.address for member in self.serving),
+            gateway_host=self.members["gateway"].address,
             database_url=SecretStr(self.database.url(rights.OWNER)),
             storage_url=STORAGE,
         )
@@ -119,7 +96,6 @@ def running_hosts(serving: int = 2) -> Iterator[Hosts]:
             "AWS_ACCESS_KEY_ID": store["key"],
             "AWS_SECRET_ACCESS_KEY": store["secret"],
             "AWS_DEFAULT_REGION": "us-east-1",
-            "COLUMNS": "160",
         }
         serving_role = {"MLOPS_SERVING_DATABASE_URL": database.url(rights.SERVING)}
         roles = {
@@ -129,9 +105,16 @@ def running_hosts(serving: int = 2) -> Iterator[Hosts]:
         members = {}
         for name in ("orchestrator", *replicas, "gateway"):
             part = "serving" if name in replicas else name
-            own = {"MLOPS_HOME": str(folder / name), "MLOPS_PARTS": part}
-            own |= roles if part == "orchestrator" else serving_role
-            members[name] = Member(hosts[name], folder / name, common | own)
+            own = {"MLOPS_PARTS": part} | (roles if part == "orchestrator" else serving_role)
+            members[name] = Member(
+                folder / name,
+                offset=0,
+                variables=common | own,
+                inside=hosts[name].inside,
+                name=name,
+                seconds=COMMAND_SECONDS,
+                address=hosts[name].address,
+            )
             stack.callback(members[name].end)
         start(members, folder)
         yield Hosts(members, hosts, database)

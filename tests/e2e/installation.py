@@ -25,11 +25,17 @@ COMMAND_SECONDS = 300
 
 @dataclass
 class Installation:
-    """`home` and `offset` make it its own; `variables` are added to every command's environment."""
+    """`home` and `offset` make it its own; `variables` are added to every command's environment.
+
+    `inside` is put before a command to run it on another host, `name` tells of it, and `seconds` is a command's limit.
+    """
 
     home: Path
     offset: int
     variables: dict[str, str] = field(default_factory=dict)
+    inside: tuple[str, ...] = ()
+    name: str = "this host"
+    seconds: float = COMMAND_SECONDS
 
     @property
     def settings(self) -> Settings:
@@ -48,24 +54,25 @@ class Installation:
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """`mlops ARGUMENTS`, to its end."""
         return subprocess.run(
-            [str(MLOPS), *arguments],
+            [*self.inside, str(MLOPS), *arguments],
             env=self.environment(more),
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=self.seconds,
             check=False,
         )
 
     def ok(self, *arguments: str, **more: str) -> str:
         """The same, which must succeed; its output."""
         done = self.run(*arguments, **more)
-        assert done.returncode == 0, f"mlops {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}{self.logs()}"
+        told = f"mlops {' '.join(arguments)} on {self.name}:\n{done.stdout}\n{done.stderr}{self.logs()}"
+        assert done.returncode == 0, told
         return done.stdout
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`mlops ARGUMENTS` in the background."""
         return subprocess.Popen(
-            [str(MLOPS), *arguments],
+            [*self.inside, str(MLOPS), *arguments],
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -65,7 +65,7 @@ def versions(hosts: Hosts, port: int) -> list[int | None]:
     found = []
     for member in hosts.serving:
         try:
-            told = httpx.get(f"http://{member.host.address}:{port}/readyz", timeout=2).json()
+            told = httpx.get(f"http://{member.address}:{port}/readyz", timeout=2).json()
         except (httpx.HTTPError, ValueError):
             told = {}
         found.append(told.get("version"))
@@ -93,7 +93,7 @@ def test_a_person_signs_in_at_the_gateway_and_gets_to_the_orchestrator(hosts: Ho
     assert httpx.get(f"{door}/dagster/server_info", timeout=10).status_code == 401
     for path in ("/dagster/server_info", "/mlflow/health", "/api/v1/overview"):
         assert httpx.get(f"{door}{path}", headers=mine, timeout=10).status_code == 200, path
-    orchestrator = hosts.members["orchestrator"].host.address
+    orchestrator = hosts.members["orchestrator"].address
     assert httpx.get(f"http://{orchestrator}:3000/dagster/server_info", timeout=10).status_code == 401
 
 
