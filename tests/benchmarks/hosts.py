@@ -72,7 +72,7 @@ def trained(database: Database, gateway: str) -> dict[str, Any]:
     return {
         "metrics": {name: value for name, value in manifest["metrics"].items() if isinstance(value, int | float)},
         "decided": [entry.event for entry in reversed(ledger.history(PRODUCT))],
-        "estimates": [answer["estimate"] for answer in answers],
+        "estimates": [answer["estimated_price"] for answer in answers],
     }
 
 
