@@ -69,7 +69,7 @@ def score_all(
 ) -> Compatible:
     """Fit, score, keep and draw. Raises ScoringError, FeatureSetError or StorageError."""
     facts = scoring.month_facts(product, features, storage)
-    table = feature_set.read(product, features, storage)
+    table = feature_set.read_to_learn(product, features, storage)
     rows = feature_set.own_columns(table)
     heard(f"fitting {compatibility.trees} trees to {len(rows):,} records")
     scorer = fit(product, compatibility, rows)

@@ -101,7 +101,7 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
         except ingest.REFUSED as error:
             # Trying again helps only where the source may answer differently.
             raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from error
-        version, cleaned = got.version, got.cleaned
+        version = got.version
         label = "SAMPLE DATA, not real. " if version.sample else ""
         context.log.info(f"{label}data version V{version.version}: {version.rows:,} rows from {version.source}")
         return dg.MaterializeResult(
@@ -110,14 +110,14 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
                 "dagster/row_count": version.rows,
                 "version": version.version,
                 "rows": version.rows,
-                "dropped": sum(cleaned.dropped.values()),
+                "dropped": sum(got.dropped.values()),
                 "live_rows": got.live_rows,
                 "sample_data": version.sample,
                 "source": version.source,
                 "sha256": version.sha256,
-                "dropped_by_reason": _counts(cleaned.dropped),
-                "odd_formats": _counts(cleaned.handled),
-                "preview": _table(cleaned.rows),
+                "dropped_by_reason": _counts(got.dropped),
+                "odd_formats": _counts(got.handled),
+                "preview": _table(got.head),
             },
             data_version=dg.DataVersion(version.sha256),
             check_results=list(checks.contract_results(specs, got.findings, version.source)),
@@ -146,19 +146,20 @@ def features_asset(product: Product) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         from mlops_assets.training import feature_set, ingest
 
-        rows = ingest.rows_of(product, dataset, database, storage)
-        table = feature_set.build(product, _functions(product).features, rows)
-        record = feature_set.write(product, dataset, table, storage, context.run.run_id)
+        with ingest.rows_file(product, dataset, database, storage) as rows:
+            record, head = feature_set.make(
+                product, _functions(product).features, dataset, rows, storage, context.run.run_id
+            )
         return dg.MaterializeResult(
             value=record,
             metadata={
-                "dagster/row_count": len(table),
+                "dagster/row_count": record.rows,
                 "train_rows": record.train_rows,
                 "holdout_rows": record.holdout_rows,
                 **({"trained_until": record.trained_until} if record.trained_until else {}),
                 "columns": len(product.features.numeric) + len(product.features.categorical),
                 "file": storage.at(product.name, "features").locate(record.file),
-                "preview": _table(table[[c for c in table.columns if str(c).startswith("full.")]]),
+                "preview": _table(head[[c for c in head.columns if str(c).startswith("full.")]]),
             },
         )
 

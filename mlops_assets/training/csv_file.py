@@ -2,7 +2,7 @@
 
 Add here what can be wrong with a file as text: bytes, encoding, delimiter, quotes, header, field counts.
 Keep out what the values mean: types, ranges and shares are `contract`'s and the product's cleaning.
-Memory stays bounded by `max_rows`: the file streams through, and a value that repeats is kept once.
+Memory stays bounded by the rows of a piece: the file streams through, and a value that repeats is kept once in it.
 """
 
 from __future__ import annotations
@@ -67,6 +67,14 @@ def read_rows(
     `columns` are the raw columns that must be there, in any order; more are kept. `name` stands for the file
     in errors (its location before it was fetched). Blank lines are skipped. Raises CsvError.
     """
+    (whole,) = read_pieces(path, columns, source, source.max_rows, name=name)
+    return whole
+
+
+def read_pieces(
+    path: Path, columns: Contract | Sequence[str], source: Source, rows: int, *, name: str | None = None
+) -> Iterator[pd.DataFrame]:
+    """The rows of `read_rows` in their order, in pieces of `rows`; the last one may have fewer. Raises CsvError."""
     import pandas as pd
 
     shown = name or str(path)
@@ -76,10 +84,16 @@ def read_rows(
         try:
             reader = _Reader(file, shown)
             header = _header(reader, needed)
-            arrays = _columns(reader, header, source.max_rows)
+            records = _checked(reader, header, source.max_rows)
+            piece = _columns(records, header, rows)
+            if piece is None:
+                raise CsvError(shown, "there is a header but no row after it")
+            while piece is not None:
+                yield pd.DataFrame(dict(zip(header, piece, strict=True)), copy=False)
+                piece = None
+                piece = _columns(records, header, rows)
         except UnicodeDecodeError as error:
             raise _wrong_encoding(path, shown) from error
-    return pd.DataFrame(dict(zip(header, arrays, strict=True)), copy=False)
 
 
 def _refuse_what_is_no_text(path: Path, shown: str) -> None:
@@ -212,14 +226,18 @@ def _missing(reader: _Reader, header: list[str], missing: list[str]) -> CsvError
     return reader.error("; ".join(problems), missing[0])
 
 
-def _columns(reader: _Reader, header: list[str], max_rows: int) -> list[np.ndarray]:
-    """One array of strings and None per column, built by chunks so that no second copy of all rows exists."""
+def _columns(records: Iterator[list[str]], header: list[str], rows: int) -> list[np.ndarray] | None:
+    """One array of strings and None per column of the next rows, built by chunks so that no second copy of all exists.
+
+    None when there are no more.
+    """
     import numpy as np
 
     chunks: list[list[np.ndarray]] = [[] for _ in header]
     seen: list[dict[str, str | None]] = [{"": None} for _ in header]
-    records = _checked(reader, header, max_rows)
-    while chunk := list(islice(records, CHUNK_ROWS)):
+    left = rows
+    while chunk := list(islice(records, min(CHUNK_ROWS, left))):
+        left -= len(chunk)
         for kept, known, values in zip(chunks, seen, zip(*chunk, strict=True), strict=True):
             array = np.empty(len(values), dtype=object)
             if len(known) < MOST_DISTINCT:
@@ -228,7 +246,7 @@ def _columns(reader: _Reader, header: list[str], max_rows: int) -> list[np.ndarr
                 array[:] = [v or None for v in values]
             kept.append(array)
     if not chunks[0]:
-        raise CsvError(reader.shown, "there is a header but no row after it")
+        return None
     seen.clear()
     return [np.concatenate(chunks.pop(0)) for _ in header]
 

@@ -39,15 +39,26 @@ class Source(Spec):
 
     `location` None means the product's bundled generator, whose rows are labelled sample data. `live_labels` adds
     what users told of the answers they got; off unless it is declared (`live_labels: {}` for the defaults).
+
+    With `rows_in_memory`, about so many rows are in memory at once: a larger file is cleaned and turned into features
+    in pieces, and a model is fitted to and measured on as many of its rows, any as likely as any other. What cleaning
+    decides from several rows it then decides within a piece; rows that are equal are in the same one.
     """
 
     location: str | None = None
     timeout_seconds: float = Field(default=30, gt=0, le=3600)
     max_megabytes: float = Field(default=512, gt=0)
     max_rows: int = Field(default=1_000_000, ge=1)
+    rows_in_memory: int | None = Field(default=None, ge=1000)
     sample_rows: int = Field(default=13_320, ge=1)
     sample_seed: int = 20_18
     live_labels: LiveLabels | None = None
+
+    @model_validator(mode="after")
+    def _labels_need_all_rows(self) -> Source:
+        if self.live_labels is not None and self.rows_in_memory is not None:
+            raise ValueError("source.rows_in_memory: with live_labels all rows are in memory; leave one of them out")
+        return self
 
 
 class Column(Spec):

@@ -18,15 +18,16 @@ import inspect
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.storage.files import BLOCK, Storage, StorageError, atomic_file, sha256_of
+from mlops_assets.training.cleaned_file import CleanedFile
+from mlops_assets.training.parquet_pieces import read_column
 from mlops_assets.training.sources import Fetched
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Dataset:
     manifest: dict[str, Any]
 
 
-def cleaning_version(clean: Callable[..., Any]) -> str:
-    """12 hexadecimal digits that change with the module of `clean`, with pandas and with pyarrow.
+def cleaning_version(clean: Callable[..., Any], rows_in_memory: int | None = None) -> str:
+    """12 hexadecimal digits that change with the module of `clean`, the size of pieces, with pandas and with pyarrow.
 
     Equal digits mean equal rows and equal Parquet bytes from equal raw bytes.
     """
@@ -77,6 +78,8 @@ def cleaning_version(clean: Callable[..., Any]) -> str:
 
     source = inspect.getsource(sys.modules[clean.__module__])
     text = "\0".join((clean.__qualname__, source, pd.__version__, pa.__version__))
+    if rows_in_memory is not None:
+        text += f"\0{rows_in_memory}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -88,7 +91,7 @@ class DatasetVersions:
         self._storage = storage
 
     def register(
-        self, product: str, fetched: Fetched, cleaned: Cleaned, *, cleaning: str
+        self, product: str, fetched: Fetched, cleaned: CleanedFile, *, cleaning: str
     ) -> tuple[DatasetRecord, bool]:
         """The version of this raw content, and whether it is new: the next number, or the one it already has.
 
@@ -99,7 +102,7 @@ class DatasetVersions:
         self._keep_rows(product, fetched, cleaned, cleaning)
         uri = f"{product}/datasets/{fetched.sha256}/{cleaning}"
         with self._database.session() as session, session.begin():
-            return self._number(session, product, fetched, len(cleaned.rows), uri)
+            return self._number(session, product, fetched, cleaned.rows, uri)
 
     def load(
         self,
@@ -107,12 +110,36 @@ class DatasetVersions:
         version: int,
         *,
         cleaning: str | None = None,
-        clean: Callable[[Path], Cleaned] | None = None,
+        clean: Callable[[Path, Path], CleanedFile] | None = None,
     ) -> Dataset:
-        """A version's cleaned rows, checked against their hash.
+        """A version with all of its rows in memory; else as `rows_file`."""
+        import pandas as pd
+
+        with self.rows_file(product, version, cleaning=cleaning, clean=clean) as (path, record, manifest):
+            return Dataset(record, pd.read_parquet(path), manifest)
+
+    def categories(self, product: str, version: int, names: Collection[str]) -> dict[str, set[Any]]:
+        """The values that those columns of a version have, of the columns that it has. Raises DatasetError."""
+        with self.rows_file(product, version) as (path, _, manifest):
+            return {
+                name: {value for piece in read_column(path, name) for value in piece.dropna().unique()}
+                for name in names
+                if name in manifest["columns"]
+            }
+
+    @contextmanager
+    def rows_file(
+        self,
+        product: str,
+        version: int,
+        *,
+        cleaning: str | None = None,
+        clean: Callable[[Path, Path], CleanedFile] | None = None,
+    ) -> Iterator[tuple[Path, DatasetRecord, dict[str, Any]]]:
+        """A version's cleaned rows as a temporary local file, checked against their hash, with their manifest.
 
         By default as they were cleaned when the version was registered. With `cleaning`, as that code cleans
-        them: the kept rows, or else those of `clean(path of the raw CSV)`, which are then kept.
+        them: the kept rows, or else those of `clean(path of the raw CSV, folder to work in)`, which are then kept.
         Raises DatasetError.
         """
         record = self.get(product, version)
@@ -124,10 +151,13 @@ class DatasetVersions:
                 raise DatasetError(f"{product} V{version}: no rows cleaned by {wanted} are kept")
             with self.raw_file(product, version) as path:
                 fetched = Fetched(path, record.sha256, path.stat().st_size, record.source, record.source, record.sample)
-                self._keep_rows(product, fetched, clean(path), wanted)
+                self._keep_rows(product, fetched, clean(path, path.parent), wanted)
         manifest = folder.at(wanted).read_json(MANIFEST)
-        self._verify(folder.at(wanted), record, manifest)
-        return Dataset(record, folder.at(wanted).read_parquet(ROWS), manifest)
+        with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+            local = Path(temporary) / ROWS
+            folder.at(wanted).read_file(ROWS, local)
+            _verify(folder.at(wanted), local, record, manifest)
+            yield local, record, manifest
 
     @contextmanager
     def raw_file(self, product: str, version: int) -> Iterator[Path]:
@@ -189,11 +219,11 @@ class DatasetVersions:
                 shutil.copyfileobj(source, out, BLOCK)
             folder.write_file(RAW, packed)
 
-    def _keep_rows(self, product: str, fetched: Fetched, cleaned: Cleaned, cleaning: str) -> None:
+    def _keep_rows(self, product: str, fetched: Fetched, cleaned: CleanedFile, cleaning: str) -> None:
         folder = self._folder(product, fetched.sha256).at(cleaning)
         if self._whole(folder):
             return
-        rows_sha256 = folder.write_parquet(ROWS, cleaned.rows)
+        folder.write_file(ROWS, cleaned.path)
         manifest = {
             "format": 1,
             "product": product,
@@ -202,9 +232,9 @@ class DatasetVersions:
             "source": fetched.location,
             "sample": fetched.sample,
             "cleaning": cleaning,
-            "rows": len(cleaned.rows),
-            "rows_sha256": rows_sha256,
-            "columns": {str(c): str(t) for c, t in cleaned.rows.dtypes.items()},
+            "rows": cleaned.rows,
+            "rows_sha256": sha256_of(cleaned.path),
+            "columns": cleaned.columns,
             "dropped": dict(cleaned.dropped),
             "handled": dict(cleaned.handled),
         }
@@ -245,12 +275,13 @@ class DatasetVersions:
         session.refresh(row)
         return _record(row), True
 
-    def _verify(self, folder: Storage, record: DatasetRecord, manifest: dict[str, Any]) -> None:
-        name = f"{record.product} V{record.version}"
-        if manifest.get("sha256") != record.sha256 or manifest.get("product") != record.product:
-            raise DatasetError(f"{name}: {folder.locate(MANIFEST)} belongs to other data")
-        if folder.sha256(ROWS) != manifest.get("rows_sha256"):
-            raise DatasetError(f"{name}: {folder.locate(ROWS)} isn't what was written; its hash differs")
+
+def _verify(folder: Storage, local: Path, record: DatasetRecord, manifest: dict[str, Any]) -> None:
+    name = f"{record.product} V{record.version}"
+    if manifest.get("sha256") != record.sha256 or manifest.get("product") != record.product:
+        raise DatasetError(f"{name}: {folder.locate(MANIFEST)} belongs to other data")
+    if sha256_of(local) != manifest.get("rows_sha256"):
+        raise DatasetError(f"{name}: {folder.locate(ROWS)} isn't what was written; its hash differs")
 
 
 def _record(row: DatasetVersion) -> DatasetRecord:

@@ -1,13 +1,14 @@
 """The features stage as a table: cleaned rows, their side of the split, and their model columns in every view.
 
-Written once per run as Parquet, so that the model stage trains on exactly what a person can look at. Keep out
-how columns come about (`columns`) and how rows are divided (`split` by content, `months` in time).
+Written once per run as Parquet, so that the model stage trains on exactly what a person can look at; where a product
+says how many rows may be in memory, piece by piece. Keep out how columns come about (`columns`) and how rows are
+divided (`split` by content, `months` in time).
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ import numpy as np
 from mlops_assets.storage.files import Storage, sha256_of
 from mlops_assets.training import months
 from mlops_assets.training.columns import FeatureFunction, views
+from mlops_assets.training.parquet_pieces import ParquetPieces, read_column, read_pieces, read_sample
 from mlops_assets.training.records import DataVersion, FeatureSet
-from mlops_assets.training.spec import Product
+from mlops_assets.training.spec import Detector, Product
 from mlops_assets.training.split import in_holdout, row_keys
 from mlops_assets.training.target import TargetScale
 from mlops_assets.training.trials import TrainingSet
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 KEY, HOLDOUT = "split.key", "split.holdout"
 VIEWS = ("full", "required_only")
+HEAD_ROWS = 20
+SAMPLE_SEED = 42
 
 
 class FeatureSetError(RuntimeError):
@@ -41,17 +45,35 @@ def build(
     `holdout` overrides the product's own split with a mask (benchmarks). Raises ValueError naming what is wrong with
     the target, the features or the split.
     """
+    until = None
+    if product.detector is not None:
+        until = months.train_until(months.months_of(rows, product.detector.time), product.detector.holdout_share)
+    table = _table(product, features, rows, until, holdout)
+    _both_sides(len(table), int(table[HOLDOUT].sum()))
+    return table
+
+
+def _table(
+    product: Product,
+    features: FeatureFunction,
+    rows: pd.DataFrame,
+    until: str | None,
+    holdout: np.ndarray | None = None,
+) -> pd.DataFrame:
     import pandas as pd
 
-    divided = _in_time(product, rows) if product.detector is not None else _by_content(product, rows)
+    divided = _in_time(product, rows, until) if until is not None else _by_content(product, rows)
     if holdout is not None:
         divided[HOLDOUT] = holdout
-    if divided[HOLDOUT].all() or not divided[HOLDOUT].any():
-        raise ValueError(f"the hold-out leaves a side of {len(rows)} rows empty")
     parts = [rows.reset_index(drop=True), divided]
     for name, view in zip(VIEWS, views(features, rows, product.features), strict=False):
         parts.append(view.add_prefix(f"{name}."))
     return pd.concat(parts, axis=1)
+
+
+def _both_sides(rows: int, held: int) -> None:
+    if held in (0, rows):
+        raise ValueError(f"the hold-out leaves a side of {rows} rows empty")
 
 
 def _by_content(product: Product, rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,44 +86,79 @@ def _by_content(product: Product, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({KEY: keys, HOLDOUT: in_holdout(keys, product.search.holdout_share)})
 
 
-def _in_time(product: Product, rows: pd.DataFrame) -> pd.DataFrame:
+def _in_time(product: Product, rows: pd.DataFrame, until: str) -> pd.DataFrame:
     import pandas as pd
 
     assert product.detector is not None
-    month = months.months_of(rows, product.detector.time)
-    return pd.DataFrame({HOLDOUT: month > months.train_until(month, product.detector.holdout_share)})
+    return pd.DataFrame({HOLDOUT: months.months_of(rows, product.detector.time) > until})
 
 
-def write(product: Product, dataset: DataVersion, table: pd.DataFrame, storage: Storage, name: str) -> FeatureSet:
-    """Keep the table of `build` as `<product>/features/<name>.parquet`, with its months where it is divided in time."""
-    folder = storage.at(product.name, "features")
-    until, listed = None, None
-    if product.detector is not None:
-        month = months.months_of(table, product.detector.time)
-        until = str(month[~table[HOLDOUT].to_numpy()].max())
-        listed = f"{name}.months.json"
-        folder.write_json(listed, months.fingerprints(own_columns(table), month))
-    held = int(table[HOLDOUT].sum())
-    return FeatureSet(
-        dataset=dataset,
-        file=f"{name}.parquet",
-        sha256=folder.write_parquet(f"{name}.parquet", table),
-        train_rows=len(table) - held,
-        holdout_rows=held,
-        trained_until=until,
-        months=listed,
-    )
+def make(
+    product: Product, features: FeatureFunction, dataset: DataVersion, rows: Path, storage: Storage, name: str
+) -> tuple[FeatureSet, pd.DataFrame]:
+    """The table of `build` for a local Parquet file of cleaned rows, kept; its record, and the table's first rows.
+
+    It is `<product>/features/<name>.parquet`, with its months beside it where it is divided in time. Raises ValueError
+    as `build` does, and StorageError.
+    """
+    until = None if product.detector is None else _train_until(rows, product.detector)
+    counted, held, head = months.Fingerprints(), 0, None
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        pieces = ParquetPieces(Path(temporary), "features.parquet")
+        for piece in read_pieces(rows, product.source.rows_in_memory):
+            table = _table(product, features, piece, until)
+            if product.detector is not None:
+                counted.add(piece, months.months_of(piece, product.detector.time))
+            held += int(table[HOLDOUT].sum())
+            pieces.add(table)
+            head = table.head(HEAD_ROWS).copy() if head is None else head
+        _both_sides(pieces.rows, held)
+        folder = storage.at(product.name, "features")
+        path, listed = pieces.file(), f"{name}.months.json" if product.detector is not None else None
+        if listed is not None:
+            folder.write_json(listed, counted.facts())
+        folder.write_file(f"{name}.parquet", path)
+        record = FeatureSet(
+            dataset=dataset,
+            file=f"{name}.parquet",
+            sha256=sha256_of(path),
+            train_rows=pieces.rows - held,
+            holdout_rows=held,
+            trained_until=until,
+            months=listed,
+        )
+    assert head is not None
+    return record, head
+
+
+def _train_until(rows: Path, detector: Detector) -> str:
+    counts: Counter[str] = Counter()
+    for piece in read_column(rows, detector.time):
+        names, found = np.unique(months.months_of(piece.to_frame(), detector.time).astype(str), return_counts=True)
+        counts.update(dict(zip(names.tolist(), found.tolist(), strict=True)))
+    return months.until(counts, detector.holdout_share)
 
 
 def read(product: Product, record: FeatureSet, storage: Storage) -> pd.DataFrame:
     """The table of a features record. Raises FeatureSetError when the file isn't the one that was written."""
-    import pandas as pd
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        path = Path(temporary) / record.file
+        fetch(product, record, storage, path)
+        return next(read_pieces(path, None))
 
-    folder = storage.at(product.name, "features")
-    content = folder.read_bytes(record.file)
-    if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise _another_file(folder, record)
-    return pd.read_parquet(io.BytesIO(content))
+
+def read_to_learn(product: Product, record: FeatureSet, storage: Storage) -> pd.DataFrame:
+    """The rows of the table that a model is fitted to and measured on: all, or as many as the product holds in memory.
+
+    Any is then as likely as any other, and every stage gets the same. Raises FeatureSetError as `read` does.
+    """
+    most = product.source.rows_in_memory
+    if most is None or record.rows <= most:
+        return read(product, record, storage)
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        path = Path(temporary) / record.file
+        fetch(product, record, storage, path)
+        return read_sample(path, most, SAMPLE_SEED)
 
 
 def fetch(product: Product, record: FeatureSet, storage: Storage, into: Path) -> None:
@@ -109,11 +166,7 @@ def fetch(product: Product, record: FeatureSet, storage: Storage, into: Path) ->
     folder = storage.at(product.name, "features")
     folder.read_file(record.file, into)
     if sha256_of(into) != record.sha256:
-        raise _another_file(folder, record)
-
-
-def _another_file(folder: Storage, record: FeatureSet) -> FeatureSetError:
-    return FeatureSetError(f"{folder.locate(record.file)} isn't what the features stage wrote: its sha256 differs")
+        raise FeatureSetError(f"{folder.locate(record.file)} isn't what the features stage wrote: its sha256 differs")
 
 
 def own_columns(table: pd.DataFrame) -> pd.DataFrame:

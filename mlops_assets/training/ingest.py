@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import importlib
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError
-from mlops_assets.training import contract, csv_file, datasets, live_labels, sources
+from mlops_assets.training import contract, csv_file, datasets, live_labels, raw_pieces, sources
+from mlops_assets.training.cleaned_file import CleanedFile, clean_pieces
 from mlops_assets.training.contract import Finding
+from mlops_assets.training.contract_facts import CleanFacts, RawCount
 from mlops_assets.training.raw_file import SourceError
 from mlops_assets.training.records import DataVersion
 from mlops_assets.training.spec import Product
@@ -32,11 +35,13 @@ REFUSED = (SourceError, csv_file.CsvError, datasets.DatasetError, StorageError)
 class Ingested:
     """A data version with how its rows came about and what its contract says of them.
 
-    `live_rows` of its raw rows are labels from live use, the others the source's.
+    `live_rows` of its raw rows are labels from live use, the others the source's. `head` are its first rows.
     """
 
     version: DataVersion
-    cleaned: Cleaned
+    dropped: dict[str, int]
+    handled: dict[str, int]
+    head: pd.DataFrame
     findings: tuple[Finding, ...]
     is_new: bool
     live_rows: int = 0
@@ -54,27 +59,45 @@ def ingest(product: Product, database: Database, storage: Storage, override: str
     versions = datasets.DatasetVersions(database, storage)
     with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
         source = _fetch(product, Path(folder), override)
-        raw = csv_file.read_rows(source.path, product.contract, product.source, name=source.location)
-        fetched, live_rows = live_labels.append(product, functions, live_labels.read(product, database), source, raw)
-        if live_rows:
-            raw = csv_file.read_rows(fetched.path, product.contract, product.source, name=fetched.location)
-        cleaned = functions.clean(raw)
-        facts = contract.raw_facts(raw)
-        previous = _rows_before(versions, product, fetched)
-        findings = contract.check(facts, cleaned, product.contract, previous)
-        cleaning = datasets.cleaning_version(functions.clean)
-        record, is_new = versions.register(product.name, fetched, cleaned, cleaning=cleaning)
+        fetched, live_rows = _with_labels(product, functions, database, source)
+        raw, clean = RawCount(), CleanFacts(product.contract, _categories_before(versions, product, fetched))
+        cleaned = _cleaned(product, functions, fetched.path, Path(folder), fetched.location, raw, clean)
+        findings = contract.judge(raw.facts(), clean)
+        record, is_new = versions.register(
+            product.name, fetched, cleaned, cleaning=_cleaning_version(product, functions)
+        )
     if live_rows:
         live_labels.record(database, product.name, source.sha256, record.version, live_rows)
     version = DataVersion(
         product=product.name,
         version=record.version,
         sha256=record.sha256,
-        rows=len(cleaned.rows),
+        rows=cleaned.rows,
         source=fetched.location,
         sample=record.sample,
     )
-    return Ingested(version, cleaned, findings, is_new, live_rows)
+    return Ingested(version, cleaned.dropped, cleaned.handled, cleaned.head, findings, is_new, live_rows)
+
+
+def _with_labels(
+    product: Product, functions: Any, database: Database, source: sources.Fetched
+) -> tuple[sources.Fetched, int]:
+    labels = live_labels.read(product, database)
+    if not labels:
+        return source, 0
+    raw = csv_file.read_rows(source.path, product.contract, product.source, name=source.location)
+    return live_labels.append(product, functions, labels, source, raw)
+
+
+def _cleaned(
+    product: Product, functions: Any, path: Path, folder: Path, name: str | None = None, *counts: Any
+) -> CleanedFile:
+    pieces = raw_pieces.read_pieces(path, product.contract, product.source, folder, name=name)
+    return clean_pieces(functions.clean, pieces, folder, *counts)
+
+
+def _cleaning_version(product: Product, functions: Any) -> str:
+    return datasets.cleaning_version(functions.clean, product.source.rows_in_memory)
 
 
 def _fetch(product: Product, folder: Path, override: str | None) -> sources.Fetched:
@@ -100,28 +123,28 @@ def sample_generator(product: Product) -> Any:
         ) from error
 
 
-def _rows_before(versions: datasets.DatasetVersions, product: Product, fetched: sources.Fetched) -> pd.DataFrame | None:
-    """Rows of the newest other version of the same kind; sample data says nothing about real data."""
+def _categories_before(
+    versions: datasets.DatasetVersions, product: Product, fetched: sources.Fetched
+) -> dict[str, set[Any]] | None:
+    """Those of the newest other version of the same kind; sample data says nothing about real data."""
     earlier = [
         record
         for record in versions.list(product.name)
         if record.sample == fetched.sample and record.sha256 != fetched.sha256
     ]
-    return versions.load(product.name, earlier[-1].version).rows if earlier else None
+    names = [column.name for column in product.contract.columns if column.type == "category"]
+    return versions.categories(product.name, earlier[-1].version, names) if earlier else None
 
 
-def rows_of(product: Product, version: DataVersion, database: Database, storage: Storage) -> pd.DataFrame:
-    """The cleaned rows of a version, as today's cleaning cleans them."""
+@contextmanager
+def rows_file(product: Product, version: DataVersion, database: Database, storage: Storage) -> Iterator[Path]:
+    """The cleaned rows of a version, as today's cleaning cleans them, as a temporary local Parquet file."""
     functions = importlib.import_module(product.functions)
-
-    def clean(path: Path) -> Cleaned:
-        cleaned: Cleaned = functions.clean(csv_file.read_rows(path, product.contract, product.source))
-        return cleaned
-
-    found = datasets.DatasetVersions(database, storage).load(
+    found = datasets.DatasetVersions(database, storage).rows_file(
         product.name,
         version.version,
-        cleaning=datasets.cleaning_version(functions.clean),
-        clean=clean,
+        cleaning=_cleaning_version(product, functions),
+        clean=lambda path, folder: _cleaned(product, functions, path, folder),
     )
-    return found.rows
+    with found as (path, _, _):
+        yield path

@@ -70,7 +70,7 @@ def learn(
     context: dg.AssetExecutionContext,
 ) -> Learned:
     """Fit on the training side, convert to ONNX, keep both forms, and log the run to MLflow."""
-    table = feature_set.read(product, features, storage)
+    table = feature_set.read_to_learn(product, features, storage)
     code = code_version.code_version(product.functions)
     tags = _tags(product, features, code)
     with tracking.run(product.experiment_name, context, tags) as run:

@@ -59,7 +59,7 @@ def measure(
 ) -> Found:
     """Measure a trained model once, on rows that it never saw, and judge it by the product's gates."""
     functions = importlib.import_module(product.functions)
-    table = feature_set.read(product, trained.features, storage)
+    table = feature_set.read_to_learn(product, trained.features, storage)
     model, graph = load_model(product, trained, storage)
     kind: Any = Estimates if product.detector is None else Scores
     measured: Estimates | Scores = kind(product, functions, table, model, graph)

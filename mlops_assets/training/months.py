@@ -6,6 +6,7 @@ Add here what else a month of records is asked. Keep out splits by content (`spl
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -37,20 +38,45 @@ def train_until(months: np.ndarray, holdout_share: float) -> str:
     By rows and not by the calendar: a single row with a date far off moves nothing. Raises ValueError when there is
     only one month.
     """
-    names, rows = np.unique(months.astype(str), return_counts=True)
+    names, counts = np.unique(months.astype(str), return_counts=True)
+    return until(dict(zip(names, counts, strict=True)), holdout_share)
+
+
+def until(rows: Mapping[str, int], holdout_share: float) -> str:
+    """`train_until` for months whose rows were counted."""
+    names = sorted(rows)
     if len(names) < 2:
         raise ValueError(f"all rows are of one month ({', '.join(names) or 'none'}): none is left to hold out")
-    after = 1.0 - np.cumsum(rows)[:-1] / rows.sum()
+    counts = np.array([rows[name] for name in names])
+    after = 1.0 - np.cumsum(counts)[:-1] / counts.sum()
     return str(names[int(np.argmin(np.abs(after - holdout_share)))])
 
 
-def fingerprints(rows: pd.DataFrame, months: np.ndarray) -> dict[str, MonthFacts]:
-    """The facts of every month that has rows, oldest first. Equal rows in another order give equal facts."""
-    import pandas as pd
+class Fingerprints:
+    """Counts records by month, piece by piece; equal records in another order give equal facts."""
 
-    hashes = pd.util.hash_pandas_object(rows, index=False).to_numpy()
-    found: dict[str, MonthFacts] = {}
-    for month, group in pd.Series(hashes).groupby(months.astype(str), sort=True):
-        ordered = np.sort(group.to_numpy()).astype("<u8")
-        found[str(month)] = {"rows": len(ordered), "sha256": hashlib.sha256(ordered.tobytes()).hexdigest()}
-    return found
+    def __init__(self) -> None:
+        self._hashes: dict[str, list[np.ndarray]] = {}
+
+    def add(self, rows: pd.DataFrame, months: np.ndarray) -> None:
+        """Count a piece, with the month of each row."""
+        import pandas as pd
+
+        hashes = pd.util.hash_pandas_object(rows, index=False)
+        for month, group in hashes.groupby(months.astype(str)):
+            self._hashes.setdefault(str(month), []).append(group.to_numpy())
+
+    def facts(self) -> dict[str, MonthFacts]:
+        """Of every month that has records, oldest first."""
+        found: dict[str, MonthFacts] = {}
+        for month in sorted(self._hashes):
+            ordered = np.sort(np.concatenate(self._hashes[month])).astype("<u8")
+            found[month] = {"rows": len(ordered), "sha256": hashlib.sha256(ordered.tobytes()).hexdigest()}
+        return found
+
+
+def fingerprints(rows: pd.DataFrame, months: np.ndarray) -> dict[str, MonthFacts]:
+    """The facts of rows that are all there."""
+    counted = Fingerprints()
+    counted.add(rows, months)
+    return counted.facts()

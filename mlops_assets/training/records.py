@@ -46,6 +46,11 @@ class FeatureSet(Record):
     trained_until: str | None = None
     months: str | None = None
 
+    @property
+    def rows(self) -> int:
+        """Of both sides."""
+        return self.train_rows + self.holdout_rows
+
 
 class TrainedModel(Record):
     """A run's model: `folder` under `<product>/models` holds `model.joblib`, `model.onnx` and, for a detector,

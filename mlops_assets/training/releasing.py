@@ -120,7 +120,7 @@ def write_files(product: Product, measured: Measured, version: int, run_id: str,
     trained = measured.model
     dataset = trained.features.dataset
     functions = importlib.import_module(product.functions)
-    table = feature_set.read(product, trained.features, storage)
+    table = feature_set.read_to_learn(product, trained.features, storage)
     model, graph = measuring.load_model(product, trained, storage)
     record = export.describe(
         product,

@@ -1,5 +1,6 @@
 """An anomaly product with made accidents, features and releases, scored by Dagster on real servers."""
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,11 @@ class Accidents:
         """Make these raw rows the newest features; `only` keeps some model columns."""
         self.versions += 1
         cleaned = traffic_anomalies.clean(rows).rows
-        table = feature_set.build(self.product, traffic_anomalies.features, cleaned)
+        declared = self.product
         if only is not None:
-            table = table[[c for c in table if not str(c).startswith("full.") or str(c)[5:] in only]]
+            columns = declared.features
+            kept = {kind: tuple(c for c in getattr(columns, kind) if c in only) for kind in ("numeric", "categorical")}
+            declared = declared.model_copy(update={"features": columns.model_copy(update=kept)})
         dataset = DataVersion(
             product=NAME,
             version=self.versions,
@@ -125,9 +128,13 @@ class Accidents:
 
         @dg.asset(key=[NAME, "features"], dagster_type=dg.Any)
         def features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-            return dg.MaterializeResult(
-                value=feature_set.write(self.product, dataset, table, self.storage, context.run.run_id)
-            )
+            with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
+                rows = Path(folder) / "rows.parquet"
+                cleaned.to_parquet(rows, index=False)
+                record, _ = feature_set.make(
+                    declared, traffic_anomalies.features, dataset, rows, self.storage, context.run.run_id
+                )
+            return dg.MaterializeResult(value=record)
 
         done = dg.materialize([features], resources=self.resources, instance=self.instance)
         found: FeatureSet = done.output_for_node(f"{NAME}__features")

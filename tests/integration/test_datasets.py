@@ -14,6 +14,7 @@ import pytest
 from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError
+from mlops_assets.training.cleaned_file import CleanedFile, clean_pieces
 from mlops_assets.training.datasets import DatasetError, DatasetVersions
 from mlops_assets.training.sources import Fetched
 
@@ -31,15 +32,18 @@ def arrived(folder: Path, text: str, sample: bool = False) -> Fetched:
     return Fetched(path, hashlib.sha256(data).hexdigest(), len(data), "/data/prices.csv", "prices", sample)
 
 
-def cleaned(text: str) -> Cleaned:
+def cleaned(folder: Path, text: str) -> CleanedFile:
     import pandas as pd
 
-    rows = pd.DataFrame({"price": [float(text)], "society": [None]})
-    return Cleaned(rows, dropped={"duplicate": 2}, handled={"size_in_rk": 1})
+    def clean(raw: pd.DataFrame) -> Cleaned:
+        return Cleaned(raw, dropped={"duplicate": 2}, handled={"size_in_rk": 1})
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return clean_pieces(clean, [pd.DataFrame({"price": [float(text)], "society": [None]})], folder)
 
 
 def register(versions: DatasetVersions, folder: Path, text: str, cleaning: str = "aaa", product: str = "houses"):
-    record, new = versions.register(product, arrived(folder, text), cleaned(text), cleaning=cleaning)
+    record, new = versions.register(product, arrived(folder, text), cleaned(folder, text), cleaning=cleaning)
     return record.version, new
 
 
@@ -59,7 +63,7 @@ def test_an_old_version_comes_back_with_its_account(versions: DatasetVersions, t
     for text in "123":
         register(versions, tmp_path, text)
     old = versions.load("houses", 1)
-    pd.testing.assert_frame_equal(old.rows, cleaned("1").rows)
+    pd.testing.assert_frame_equal(old.rows, cleaned(tmp_path, "1").head)
     assert old.manifest["dropped"] == {"duplicate": 2}
     assert old.manifest["handled"] == {"size_in_rk": 1}
     assert old.manifest["columns"] == {"price": "float64", "society": "object"}
@@ -78,7 +82,7 @@ def test_an_unknown_version_names_those_there_are(versions: DatasetVersions, tmp
 
 
 def test_the_sample_flag_is_kept(versions: DatasetVersions, tmp_path: Path) -> None:
-    versions.register("houses", arrived(tmp_path, "1", sample=True), cleaned("1"), cleaning="aaa")
+    versions.register("houses", arrived(tmp_path, "1", sample=True), cleaned(tmp_path, "1"), cleaning="aaa")
     assert versions.latest("houses").sample
     assert versions.load("houses", 1).manifest["sample"] is True
 
@@ -122,7 +126,7 @@ files.os.replace = replace_and_die
 if not last:
     datasets.DatasetVersions._number = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 versions = datasets.DatasetVersions(Database.connect(url), files.Storage(root))
-versions.register("houses", arrived(Path(root + "-in"), "1"), cleaned("1"), cleaning="aaa")
+versions.register("houses", arrived(Path(root + "-in"), "1"), cleaned(Path(root + "-in"), "1"), cleaning="aaa")
 """
     root = str(tmp_path / "root")
     killed = subprocess.run(
@@ -172,7 +176,7 @@ def test_a_raw_file_that_changed_after_fetching_is_refused(versions: DatasetVers
     fetched = arrived(tmp_path, "1")
     fetched.path.write_bytes(b"price\n9\n")
     with pytest.raises(DatasetError, match="changed after it was fetched"):
-        versions.register("houses", fetched, cleaned("1"), cleaning="aaa")
+        versions.register("houses", fetched, cleaned(tmp_path, "1"), cleaning="aaa")
     assert versions.list("houses") == ()
 
 
@@ -182,9 +186,9 @@ def test_new_cleaning_code_reads_an_old_version_anew_and_makes_no_new_one(
     register(versions, tmp_path, "1", cleaning="aaa")
     calls = []
 
-    def clean(path: Path) -> Cleaned:
+    def clean(path: Path, folder: Path) -> CleanedFile:
         calls.append(path.read_bytes())
-        return cleaned("10")
+        return cleaned(folder, "10")
 
     for _ in range(2):
         assert versions.load("houses", 1, cleaning="bbb", clean=clean).rows["price"].tolist() == [10.0]
@@ -200,7 +204,7 @@ def test_rows_of_the_first_cleaning_are_never_made_by_other_code(versions: Datas
     for file in (tmp_path / "root").rglob("aaa/*"):
         file.unlink()
     with pytest.raises(DatasetError, match="no rows cleaned by aaa"):
-        versions.load("houses", 1, clean=lambda path: cleaned("10"))
+        versions.load("houses", 1, clean=lambda path, folder: cleaned(folder, "10"))
 
 
 def test_a_product_name_can_not_leave_the_root(versions: DatasetVersions, tmp_path: Path) -> None:
