@@ -199,6 +199,7 @@ def model_asset(product: Product) -> dg.AssetsDefinition:
             metadata={
                 "family": record.family,
                 record.score: record.validation,
+                "rows_fitted": made.rows,
                 "trials": len(made.trials),
                 "worked_on": made.worked_on,
                 "parameters": dg.MetadataValue.json(record.params),

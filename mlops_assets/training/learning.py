@@ -36,12 +36,14 @@ SIGNATURE_ROWS = 3
 
 @dataclass(frozen=True)
 class Learned:
-    """The record of the fitted model, what was tried as a table for a person and where, and the MLflow page."""
+    """The record of the fitted model, what was tried as a table for a person and where, on how many rows, and the
+    MLflow page."""
 
     record: TrainedModel
     trials: pd.DataFrame
     page: str
     worked_on: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def learn(
     table = feature_set.read_to_learn(product, features, storage)
     code = code_version.code_version(product.functions)
     tags = _tags(product, features, code)
+    rows = int((~table[feature_set.HOLDOUT]).sum())
     with tracking.run(product.experiment_name, context, tags) as run:
-        run.log_params(_params(product, features))
+        run.log_params(_params(features) | {"rows_fitted": rows})
         made = (_searched if product.detector is None else _detected)(product, table, settings, context)
         folder = storage.at(product.name, "models", context.run.run_id)
         hashes = {name: _keep(folder, name, content) for name, content in _forms(made)}
@@ -98,7 +101,7 @@ def learn(
             code_version=code,
         )
         page = tracking.run_page(active.info.experiment_id, active.info.run_id)
-    return Learned(record, made.trials, page, made.worked_on)
+    return Learned(record, made.trials, page, made.worked_on, rows)
 
 
 def _searched(product: Product, table: pd.DataFrame, settings: Settings, context: dg.AssetExecutionContext) -> _Fitted:
@@ -204,7 +207,7 @@ def _tags(product: Product, features: FeatureSet, code: str) -> dict[str, str]:
     }
 
 
-def _params(product: Product, features: FeatureSet) -> dict[str, Any]:
+def _params(features: FeatureSet) -> dict[str, Any]:
     divided = {"trained_until": features.trained_until} if features.trained_until else {}
     return divided | {
         "data_version": features.dataset.version,
