@@ -190,12 +190,13 @@ def database(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:
 
 
 def data(costs: Costs, load: Load, setup: Setup) -> Iterator[Resource]:
-    """Training data: one product's table is read into one process's memory."""
+    """Training data: one product's table is read by one process, whole or in pieces."""
     yield Resource("training: size of a table", load.largest_table_gb, setup.table_limit_gb, "GB")
     rows = load.largest_table_gb * 1e9 / costs.data_csv_bytes
     yield Resource("training: time to read a table", rows * costs.data_read_us * MICRO, setup.table_seconds, "s")
     have = setup.one_machine_gb if setup.one_machine_cores else max(setup.orchestrator_gb, _run_host_gb(setup))
-    need = load.largest_table_gb * costs.data_memory_of_csv
+    held = min(load.largest_table_gb, setup.table_gb_in_memory or load.largest_table_gb)
+    need = held * costs.data_memory_of_csv
     yield Resource("training: memory for a table", need, have, "GB")
 
 

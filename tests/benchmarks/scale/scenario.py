@@ -77,8 +77,8 @@ class Setup(Spec):
     export_parts: int = Field(default=1, ge=1)
     # Sums of resources by the day instead of from each attempt.
     daily_sums: bool = False
-    # Days that Dagster's records of runs are kept; 0: for ever.
-    event_days: float = Field(default=0, ge=0)
+    # Days that Dagster's records of runs are kept (MLOPS_RUN_DAYS); 0: for ever.
+    event_days: float = Field(default=400, ge=0)
     # The longest rollout (`max_days` of a product's policy).
     rollout_days: float = Field(default=14, gt=0)
     database_cores: float = Field(default=2, gt=0)
@@ -107,6 +107,8 @@ class Setup(Spec):
     # `source.max_megabytes` and `limits.dataset` of the product with the largest table.
     table_limit_gb: float = Field(default=0.512, gt=0)
     table_seconds: float = Field(default=600, gt=0)
+    # Of a larger table, so much is in memory at once (`source.rows_in_memory`); without it, all.
+    table_gb_in_memory: float | None = Field(default=None, gt=0)
 
 
 class Step(Spec):
