@@ -13,6 +13,7 @@ from mlops_assets.drift import store
 from mlops_assets.drift.facts import Status, Verdict
 from mlops_assets.storage.database import SCHEMA, Database
 from tests.integration.drifted_days import judge_day, verdict
+from tests.integration.test_migrations import downgrade
 
 PRODUCT = "house_prices"
 DAY = date(2026, 3, 10)
@@ -126,23 +127,12 @@ def test_a_removal_that_was_killed_is_asked_for_again(database: Database) -> Non
 
 
 def test_the_migration_can_be_taken_back_and_made_again(database: Database) -> None:
-    from pathlib import Path
-
-    from alembic import command
-    from alembic.config import Config
-
-    from mlops_assets.storage import database as module
-
     def tables() -> set[str]:
         return set(inspect(database.engine).get_table_names(schema=SCHEMA))
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
     mine = {"drift_verdict", "labelled_source"}
     assert mine <= tables()
-    with database.engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0003")
+    downgrade(database, "0003")
     assert not mine & tables()
     assert "prediction" in tables()
     database.migrate()

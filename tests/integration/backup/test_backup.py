@@ -19,6 +19,7 @@ from mlops_assets.installation.up import InstallationError, exclusive, start
 from mlops_assets.settings import Settings
 from mlops_assets.storage.files import Storage
 from tests.integration.backup.saved_platform import PRODUCT, everything, fill, looked_into, report
+from tests.integration.test_migrations import downgrade
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,25 @@ def test_one_that_fails_leaves_nothing_behind(
     with pytest.raises(BackupError, match=r"pg_dump failed: .*no matching schemas"):
         backup(saved[0], tmp_path / "backup", report())
     assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize("revision", ["0009", "0011"])
+def test_a_backup_of_an_older_version_is_restored_onto_this_one_and_upgraded(tmp_path: Path, revision: str) -> None:
+    old, new = Settings(home=tmp_path / "old"), Settings(home=tmp_path / "new")
+    fill(old)
+    with looked_into(old) as then:
+        downgrade(then, revision)
+    made = backup(old, tmp_path / "backup", report())
+    # A version number that came before this one's.
+    change(tmp_path / "backup", version="0.0.1")
+    restore(new, tmp_path / "backup", report())
+    with looked_into(new) as restored:
+        with restored.engine.connect() as connection:
+            assert database.revision_of(connection) == revision
+        restored.migrate()
+        with restored.engine.connect() as connection:
+            assert database.revision_of(connection) > revision
+            assert connection.scalar(text("SELECT count(*) FROM mlops.ledger")) == made.tables["mlops.ledger"].rows
 
 
 def test_a_restore_writes_over_nothing(saved: tuple[Settings, Path, dict[str, Any]], tmp_path: Path) -> None:
