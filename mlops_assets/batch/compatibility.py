@@ -22,7 +22,7 @@ from mlops_assets.batch.scoring import Scored
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.training import detecting, feature_set
-from mlops_assets.training.data_spec import Features
+from mlops_assets.training.data.spec import Features
 from mlops_assets.training.detecting import PREDICTION
 from mlops_assets.training.isolation import IsolationModel
 from mlops_assets.training.isolation_graph import to_onnx

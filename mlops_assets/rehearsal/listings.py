@@ -16,7 +16,7 @@ SHOWN_ROWS = 20_000
 def listings(product: Product, version: int, database: Database, storage: Storage) -> list[tuple[Body, float | str]]:
     """Up to 20,000 (request body, actual value) of the data version that release `version` learnt from."""
     from mlops_assets.training.columns import records
-    from mlops_assets.training.datasets import DatasetVersions
+    from mlops_assets.training.data.versions import DatasetVersions
 
     release = Ledger(database).release(product.name, version)
     rows = DatasetVersions(database, storage).load(product.name, release.dataset_version).rows

@@ -94,7 +94,7 @@ def dataset_asset(product: Product) -> dg.AssetsDefinition:
         database: dg.ResourceParam[Any],
         storage: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult:
-        from mlops_assets.training import ingest
+        from mlops_assets.training.data import ingest
 
         try:
             got = ingest.ingest(product, database, storage, settings.source_of(product.name))
@@ -144,7 +144,8 @@ def features_asset(product: Product) -> dg.AssetsDefinition:
         database: dg.ResourceParam[Any],
         storage: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult:
-        from mlops_assets.training import feature_set, ingest
+        from mlops_assets.training import feature_set
+        from mlops_assets.training.data import ingest
 
         with ingest.rows_file(product, dataset, database, storage) as rows:
             record, head = feature_set.make(

@@ -54,7 +54,7 @@ def data_sensor(product: Product, job: Any) -> dg.SensorDefinition:
         settings: dg.ResourceParam[Any],
         database: dg.ResourceParam[Any],
     ) -> dg.SensorResult | dg.SkipReason:
-        from mlops_assets.training import watch
+        from mlops_assets.training.data import watch
 
         location = settings.source_of(product.name) or product.source.location
         if location is None:

@@ -15,7 +15,7 @@ import dagster as dg
 from mlops_assets.training.spec import Product
 
 if TYPE_CHECKING:
-    from mlops_assets.training.contract import Finding
+    from mlops_assets.training.data.contract import Finding
     from mlops_assets.training.gates import Verdict
 
 PARITY_GATE = "serving_parity_gate"

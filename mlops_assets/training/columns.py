@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.training.data_spec import Features
+from mlops_assets.training.data.spec import Features
 
 if TYPE_CHECKING:
     import pandas as pd

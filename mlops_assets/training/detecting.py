@@ -15,7 +15,7 @@ from mlops_assets.explanations.explainer import Explainer
 from mlops_assets.explanations.reasons import Wording
 from mlops_assets.explanations.reference import Reference
 from mlops_assets.training import isolation_metrics
-from mlops_assets.training.data_spec import Features
+from mlops_assets.training.data.spec import Features
 from mlops_assets.training.isolation import IsolationModel
 from mlops_assets.training.spec import SCORE, Detector, Product
 

@@ -17,7 +17,7 @@ import numpy as np
 from mlops_assets.storage.files import Storage, sha256_of
 from mlops_assets.training import months
 from mlops_assets.training.columns import FeatureFunction, views
-from mlops_assets.training.parquet_pieces import ParquetPieces, read_column, read_pieces, read_sample
+from mlops_assets.training.data.parquet_pieces import ParquetPieces, read_column, read_pieces, read_sample
 from mlops_assets.training.records import DataVersion, FeatureSet
 from mlops_assets.training.spec import Detector, Product
 from mlops_assets.training.split import in_holdout, row_keys

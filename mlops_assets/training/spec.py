@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from mlops_assets.drift.policy import DriftPolicy
 from mlops_assets.rollout.policy import RolloutPolicy
-from mlops_assets.training.data_spec import Contract, Features, Name, Source, Spec, Target
+from mlops_assets.training.data.spec import Contract, Features, Name, Source, Spec, Target
 from mlops_assets.training.objectives import Objectives
 
 

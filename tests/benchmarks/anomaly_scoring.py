@@ -30,7 +30,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from mlops_assets.products.traffic_anomalies import CALENDAR, CATEGORICAL, NUMERIC, clean, features
 from mlops_assets.training import isolation_metrics as metrics
 from mlops_assets.training.columns import model_columns
-from mlops_assets.training.data_spec import Features
+from mlops_assets.training.data.spec import Features
 from mlops_assets.training.isolation import IsolationModel
 from mlops_assets.training.isolation_encoder import Coded
 from mlops_assets.training.isolation_graph import from_onnx, to_onnx

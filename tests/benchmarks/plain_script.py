@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 from mlops_assets.products import house_prices
-from mlops_assets.training import contract, csv_file, evaluate, export, feature_set, measured_estimates, released
+from mlops_assets.training import evaluate, export, feature_set, measured_estimates, released
 from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.columns import views
+from mlops_assets.training.data import contract, csv_file
 from mlops_assets.training.fit import search_and_fit
 
 

@@ -31,7 +31,7 @@ def measured(rows: int) -> Figures:
 
 def _read(file: Path, kept: Path) -> Figures:
     from mlops_assets.products import traffic_anomalies
-    from mlops_assets.training import csv_file
+    from mlops_assets.training.data import csv_file
     from mlops_assets.training.spec import Source
     from tests.integration.scored_accidents import product
 

@@ -25,7 +25,7 @@ from mlops_assets.runs.launcher import PROCESS_TAG
 from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from mlops_assets.training.datasets import DatasetVersions
+from mlops_assets.training.data.versions import DatasetVersions
 from tests.e2e.installation import Installation, installation
 from tests.servers import wait_until
 

@@ -14,9 +14,9 @@ import pytest
 from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError
-from mlops_assets.training.cleaned_file import CleanedFile, clean_pieces
-from mlops_assets.training.datasets import DatasetError, DatasetVersions
-from mlops_assets.training.sources import Fetched
+from mlops_assets.training.data.cleaned_file import CleanedFile, clean_pieces
+from mlops_assets.training.data.sources import Fetched
+from mlops_assets.training.data.versions import DatasetError, DatasetVersions
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_kill_at_any_point_leaves_no_version_and_the_next_run_makes_it(
 import os, signal, sys
 from pathlib import Path
 from mlops_assets.storage import files
-from mlops_assets.training import datasets
+from mlops_assets.training.data import versions
 from tests.integration.test_datasets import Database, arrived, cleaned
 url, root, last = sys.argv[1:]
 replace = os.replace
@@ -124,9 +124,9 @@ def replace_and_die(source, target):
         os.kill(os.getpid(), signal.SIGKILL)
 files.os.replace = replace_and_die
 if not last:
-    datasets.DatasetVersions._number = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
-versions = datasets.DatasetVersions(Database.connect(url), files.Storage(root))
-versions.register("houses", arrived(Path(root + "-in"), "1"), cleaned(Path(root + "-in"), "1"), cleaning="aaa")
+    versions.DatasetVersions._number = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+kept = versions.DatasetVersions(Database.connect(url), files.Storage(root))
+kept.register("houses", arrived(Path(root + "-in"), "1"), cleaned(Path(root + "-in"), "1"), cleaning="aaa")
 """
     root = str(tmp_path / "root")
     killed = subprocess.run(

@@ -13,8 +13,9 @@ import pytest
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from mlops_assets.training import feature_set, ingest
+from mlops_assets.training import feature_set
 from mlops_assets.training.catalogue import declared_products
+from mlops_assets.training.data import ingest
 from mlops_assets.training.spec import Product
 from tests.integration.conftest import Materialize, write_loans
 from tests.integration.test_second_product import checks, metadata

@@ -15,11 +15,11 @@ from sqlalchemy import text
 from mlops_assets.products.samples.house_prices import generate
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from mlops_assets.training import ingest, live_labels, watch
 from mlops_assets.training.catalogue import declared_products
-from mlops_assets.training.data_spec import LiveLabels
-from mlops_assets.training.datasets import DatasetVersions
-from mlops_assets.training.raw_file import SourceError
+from mlops_assets.training.data import ingest, live_labels, watch
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.spec import LiveLabels
+from mlops_assets.training.data.versions import DatasetVersions
 from mlops_assets.training.spec import Product
 from tests.made_log import MadeLog
 

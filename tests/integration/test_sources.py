@@ -20,9 +20,9 @@ import pytest
 
 from mlops_assets.storage.files import MissingFileError, Storage, StorageError
 from mlops_assets.storage.folders import fetch_folder, publish_folder
-from mlops_assets.training.data_spec import Source
-from mlops_assets.training.raw_file import SourceError
-from mlops_assets.training.sources import fetch
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.sources import fetch
+from mlops_assets.training.data.spec import Source
 from tests.servers import free_port
 
 ROWS = b"location,price\n" + b"Hebbal,60\n" * 20_000
@@ -122,9 +122,9 @@ def test_a_server_that_never_ends_is_ended_by_the_total_limit(base: str, tmp_pat
     ended = subprocess.run(
         [
             sys.executable, "-c",
-            "import sys; from pathlib import Path; from mlops_assets.training.sources import fetch\n"
-            "from mlops_assets.training.raw_file import SourceError\n"
-            "from mlops_assets.training.data_spec import Source\n"
+            "import sys; from pathlib import Path; from mlops_assets.training.data.sources import fetch\n"
+            "from mlops_assets.training.data.raw_file import SourceError\n"
+            "from mlops_assets.training.data.spec import Source\n"
             "try: fetch(Source(location=sys.argv[1], timeout_seconds=1), Path(sys.argv[2]))\n"
             "except SourceError as error: print(error.transient, error)",
             base + path, str(tmp_path / "out"),

@@ -71,7 +71,7 @@ PURE = [
     *(f"training/{name}.py" for name in ("spec", "gates", "contract", "scores", "split", "search", "families")),
     *(f"training/{name}.py" for name in ("trials", "trial_places")),
     *(f"compute/{name}.py" for name in ("cluster", "installed", "place")),
-    *("training/objectives.py", "training/data_spec.py", "notifications/from_alerts.py"),
+    *("training/objectives.py", "training/data/spec.py", "notifications/from_alerts.py"),
     *(f"training/{name}.py" for name in ("interval", "evaluate", "graph", "released", "live_labels")),
     *(f"rollout/{name}.py" for name in ("policy", "phases", "facts", "state", "confidence", "guardrails", "decide")),
     *(

@@ -12,7 +12,7 @@ from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.rollout.registry import Registry
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
-from mlops_assets.training.datasets import DatasetVersions
+from mlops_assets.training.data.versions import DatasetVersions
 from mlops_assets.training.released import read_release
 from mlops_assets.training.spec import Product
 from tests.integration.conftest import Materialize

@@ -12,7 +12,8 @@ import pytest
 
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.storage.database import Database
-from mlops_assets.training import assets, watch
+from mlops_assets.training import assets
+from mlops_assets.training.data import watch
 from mlops_assets.training.spec import Product
 from tests.integration.conftest import Materialize
 from tests.integration.graph_faults.loans_run import told

@@ -15,7 +15,7 @@ from mlops_assets.explanations.reasons import Wording
 from mlops_assets.explanations.reference import Reference
 from mlops_assets.products import traffic_anomalies as ta
 from mlops_assets.training.columns import model_columns
-from mlops_assets.training.data_spec import Features
+from mlops_assets.training.data.spec import Features
 from mlops_assets.training.isolation import IsolationModel
 from tests.unit.products.traffic_records import GOOD, raw
 

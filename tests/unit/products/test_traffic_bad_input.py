@@ -14,12 +14,12 @@ import pytest
 from mlops_assets.products import traffic_anomalies as ta
 from mlops_assets.products.cleaned import Cleaned
 from mlops_assets.products.samples.traffic_anomalies import LAST_DAY, generate
-from mlops_assets.training import contract
 from mlops_assets.training.catalogue import declared_products
-from mlops_assets.training.contract import Finding
-from mlops_assets.training.csv_file import CsvError, read_rows
-from mlops_assets.training.data_spec import Contract
-from mlops_assets.training.sources import fetch
+from mlops_assets.training.data import contract
+from mlops_assets.training.data.contract import Finding
+from mlops_assets.training.data.csv_file import CsvError, read_rows
+from mlops_assets.training.data.sources import fetch
+from mlops_assets.training.data.spec import Contract
 from mlops_assets.training.spec import Product
 
 ROWS = 6_000

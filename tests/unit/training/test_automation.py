@@ -13,10 +13,10 @@ from dagster import DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
 from mlops_assets.settings import Settings
-from mlops_assets.training import watch
 from mlops_assets.training.assets import product_assets
 from mlops_assets.training.automation import data_sensor, train_job, train_schedule
 from mlops_assets.training.catalogue import declared_products
+from mlops_assets.training.data import watch
 from mlops_assets.training.spec import Product
 
 VARIABLE = "MLOPS_HOUSE_PRICES_SOURCE"

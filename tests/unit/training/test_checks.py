@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.products.cleaned import Cleaned
-from mlops_assets.training import checks, contract, gates
+from mlops_assets.training import checks, gates
 from mlops_assets.training.catalogue import declared_products
-from mlops_assets.training.contract import Finding, RawFacts
-from mlops_assets.training.data_spec import Column, Contract
+from mlops_assets.training.data import contract
+from mlops_assets.training.data.contract import Finding, RawFacts
+from mlops_assets.training.data.spec import Column, Contract
 from mlops_assets.training.records import Measured
 from mlops_assets.training.spec import Product
 

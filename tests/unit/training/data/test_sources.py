@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.storage.files import StorageError
-from mlops_assets.training import raw_file, sources
-from mlops_assets.training.data_spec import Source
-from mlops_assets.training.raw_file import RawFile, SourceError
-from mlops_assets.training.sources import fetch, fetch_sample, redacted
+from mlops_assets.training.data import raw_file, sources
+from mlops_assets.training.data.raw_file import RawFile, SourceError
+from mlops_assets.training.data.sources import fetch, fetch_sample, redacted
+from mlops_assets.training.data.spec import Source
 
 ROWS = b"location,price\n" + b"Hebbal,60\n" * 5_000
 
@@ -193,7 +193,7 @@ def test_a_full_disk_is_the_disks_fault(raw: Path, tmp_path: Path) -> None:
 
 def test_sample_rows_are_a_file_like_any_other_and_marked(tmp_path: Path) -> None:
     from mlops_assets.products.samples.house_prices import generate
-    from mlops_assets.training.csv_file import read_rows
+    from mlops_assets.training.data.csv_file import read_rows
 
     source = Source(sample_rows=300, sample_seed=7)
     fetched = fetch_sample(generate, source, tmp_path)

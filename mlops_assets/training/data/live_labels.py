@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import BLOCK, atomic_file, sha256_of
-from mlops_assets.training.data_spec import Column
-from mlops_assets.training.raw_file import SourceError
-from mlops_assets.training.sources import Fetched
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.sources import Fetched
+from mlops_assets.training.data.spec import Column
 from mlops_assets.training.spec import Product
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Cleaned rows as a local Parquet file, made from pieces of raw rows, with the account of their cleaning.
 
 Add here how pieces are cleaned and counted. Keep out where raw pieces come from (`raw_pieces`), what a row must be
-(`contract`) and where the file is kept (`datasets`).
+(`contract`) and where the file is kept (`versions`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.products.cleaned import Cleaned
-from mlops_assets.training.contract_facts import CleanFacts, RawCount
-from mlops_assets.training.parquet_pieces import ParquetPieces
+from mlops_assets.training.data.contract_facts import CleanFacts, RawCount
+from mlops_assets.training.data.parquet_pieces import ParquetPieces
 
 if TYPE_CHECKING:
     import pandas as pd

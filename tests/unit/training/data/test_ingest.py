@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from mlops_assets.products.samples.house_prices import generate
-from mlops_assets.training import contract, ingest
 from mlops_assets.training.catalogue import declared_products
-from mlops_assets.training.datasets import DatasetRecord
-from mlops_assets.training.raw_file import SourceError
+from mlops_assets.training.data import contract, ingest
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.versions import DatasetRecord
 from mlops_assets.training.spec import Product
 
 ROWS = 1500
@@ -55,7 +55,7 @@ class Versions:
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> Versions:
     made = Versions()
-    monkeypatch.setattr(ingest.datasets, "DatasetVersions", lambda *_: made)
+    monkeypatch.setattr(ingest.versions, "DatasetVersions", lambda *_: made)
     return made
 
 

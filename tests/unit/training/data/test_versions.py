@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.training.datasets import cleaning_version
+from mlops_assets.training.data.versions import cleaning_version
 
 
 def test_the_cleaning_version_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mlops_assets.products.cleaned import Cleaned
-from mlops_assets.training.contract import Finding, RawFacts, blocking, check, raw_facts
-from mlops_assets.training.data_spec import Column, Contract
+from mlops_assets.training.data.contract import Finding, RawFacts, blocking, check, raw_facts
+from mlops_assets.training.data.spec import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -287,8 +287,8 @@ def test_raw_facts_count_nulls_and_repeats() -> None:
 @pytest.mark.real_data
 def test_the_real_file_keeps_its_contract_with_one_warning_about_repeats() -> None:
     from mlops_assets.products import house_prices
-    from mlops_assets.training.csv_file import read_rows
-    from mlops_assets.training.data_spec import Source
+    from mlops_assets.training.data.csv_file import read_rows
+    from mlops_assets.training.data.spec import Source
 
     path = Path(os.environ["MLOPS_REAL_DATA"]) / "bengaluru_house_prices.csv"
     by = Contract(

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mlops_assets.storage.files import StorageError
-from mlops_assets.training import parquet_pieces
-from mlops_assets.training.parquet_pieces import ParquetPieces, read_column, read_pieces, read_sample
+from mlops_assets.training.data import parquet_pieces
+from mlops_assets.training.data.parquet_pieces import ParquetPieces, read_column, read_pieces, read_sample
 
 
 def written(folder: Path, *pieces: pd.DataFrame) -> Path:

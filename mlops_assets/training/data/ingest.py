@@ -1,7 +1,7 @@
 """From a source to a registered, checked data version, and back to its rows.
 
 Add here the order of the steps. Keep out fetching (`sources`), reading (`csv_file`), labels (`live_labels`),
-numbering (`datasets`) and judging (`contract`).
+numbering (`versions`) and judging (`contract`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError
-from mlops_assets.training import contract, csv_file, datasets, live_labels, raw_pieces, sources
-from mlops_assets.training.cleaned_file import CleanedFile, clean_pieces
-from mlops_assets.training.contract import Finding
-from mlops_assets.training.contract_facts import CleanFacts, RawCount
-from mlops_assets.training.raw_file import SourceError
+from mlops_assets.training.data import contract, csv_file, live_labels, raw_pieces, sources, versions
+from mlops_assets.training.data.cleaned_file import CleanedFile, clean_pieces
+from mlops_assets.training.data.contract import Finding
+from mlops_assets.training.data.contract_facts import CleanFacts, RawCount
+from mlops_assets.training.data.raw_file import SourceError
 from mlops_assets.training.records import DataVersion
 from mlops_assets.training.spec import Product
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a person has to put right in the data, the source or the storage, as one message and no traceback.
-REFUSED = (SourceError, csv_file.CsvError, datasets.DatasetError, StorageError)
+REFUSED = (SourceError, csv_file.CsvError, versions.DatasetError, StorageError)
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,14 @@ def ingest(product: Product, database: Database, storage: Storage, override: str
     """
     functions = importlib.import_module(product.functions)
     live_labels.row_function(product, functions)
-    versions = datasets.DatasetVersions(database, storage)
+    kept = versions.DatasetVersions(database, storage)
     with tempfile.TemporaryDirectory(prefix="mlops-") as folder:
         source = _fetch(product, Path(folder), override)
         fetched, live_rows = _with_labels(product, functions, database, source)
-        raw, clean = RawCount(), CleanFacts(product.contract, _categories_before(versions, product, fetched))
+        raw, clean = RawCount(), CleanFacts(product.contract, _categories_before(kept, product, fetched))
         cleaned = _cleaned(product, functions, fetched.path, Path(folder), fetched.location, raw, clean)
         findings = contract.judge(raw.facts(), clean)
-        record, is_new = versions.register(
-            product.name, fetched, cleaned, cleaning=_cleaning_version(product, functions)
-        )
+        record, is_new = kept.register(product.name, fetched, cleaned, cleaning=_cleaning_version(product, functions))
     if live_rows:
         live_labels.record(database, product.name, source.sha256, record.version, live_rows)
     version = DataVersion(
@@ -97,7 +95,7 @@ def _cleaned(
 
 
 def _cleaning_version(product: Product, functions: Any) -> str:
-    return datasets.cleaning_version(functions.clean, product.source.rows_in_memory)
+    return versions.cleaning_version(functions.clean, product.source.rows_in_memory)
 
 
 def _fetch(product: Product, folder: Path, override: str | None) -> sources.Fetched:
@@ -124,23 +122,23 @@ def sample_generator(product: Product) -> Any:
 
 
 def _categories_before(
-    versions: datasets.DatasetVersions, product: Product, fetched: sources.Fetched
+    kept: versions.DatasetVersions, product: Product, fetched: sources.Fetched
 ) -> dict[str, set[Any]] | None:
     """Those of the newest other version of the same kind; sample data says nothing about real data."""
     earlier = [
         record
-        for record in versions.list(product.name)
+        for record in kept.list(product.name)
         if record.sample == fetched.sample and record.sha256 != fetched.sha256
     ]
     names = [column.name for column in product.contract.columns if column.type == "category"]
-    return versions.categories(product.name, earlier[-1].version, names) if earlier else None
+    return kept.categories(product.name, earlier[-1].version, names) if earlier else None
 
 
 @contextmanager
 def rows_file(product: Product, version: DataVersion, database: Database, storage: Storage) -> Iterator[Path]:
     """The cleaned rows of a version, as today's cleaning cleans them, as a temporary local Parquet file."""
     functions = importlib.import_module(product.functions)
-    found = datasets.DatasetVersions(database, storage).rows_file(
+    found = versions.DatasetVersions(database, storage).rows_file(
         product.name,
         version.version,
         cleaning=_cleaning_version(product, functions),

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops_assets.storage.files import BLOCK, told
-from mlops_assets.training import csv_file
-from mlops_assets.training.data_spec import Contract, Source
-from mlops_assets.training.raw_file import SourceError
+from mlops_assets.training.data import csv_file
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.spec import Contract, Source
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.training.csv_file import CsvError, read_rows
-from mlops_assets.training.data_spec import Source
+from mlops_assets.training.data.csv_file import CsvError, read_rows
+from mlops_assets.training.data.spec import Source
 
 COLUMNS = ("location", "total_sqft", "price")
 GOOD = "location,total_sqft,price\nHebbal,1200,60\n,1300,\n"
@@ -186,7 +186,7 @@ def test_two_million_rows_under_a_limit_cost_the_memory_of_the_limit(tmp_path: P
             file.writelines(f"place {n},{n},{n}.5\n" for n in range(start, start + 100_000))
     script = (
         "import resource, sys; from pathlib import Path; import pandas\n"
-        "from mlops_assets.training.csv_file import *; from mlops_assets.training.data_spec import Source\n"
+        "from mlops_assets.training.data.csv_file import *; from mlops_assets.training.data.spec import Source\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: read_rows(Path(sys.argv[1]), ['price'], Source(max_rows=50_000))\n"
         "except CsvError as error: print(error)\n"

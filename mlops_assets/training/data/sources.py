@@ -1,6 +1,6 @@
 """Getting a product's raw file: from a path, an http(s) URL, an s3 URI, or the product's sample generator.
 
-Add a kind of source here. Keep out reading the rows (`csv_file`) and numbering contents (`datasets`).
+Add a kind of source here. Keep out reading the rows (`csv_file`) and numbering contents (`versions`).
 Whatever the source does, fetching ends within its limits of time and size, leaves a whole file or none, and
 prints no credentials: a location is shown without user information and query.
 """
@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 from mlops_assets.storage.files import atomic_file
 from mlops_assets.storage.s3 import s3_filesystem
-from mlops_assets.training.data_spec import Source
-from mlops_assets.training.raw_file import BLOCK, MEGABYTE, RawFile, SourceError
+from mlops_assets.training.data.raw_file import BLOCK, MEGABYTE, RawFile, SourceError
+from mlops_assets.training.data.spec import Source
 
 if TYPE_CHECKING:
     import httpx

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.products.cleaned import Cleaned
-from mlops_assets.training.contract import Finding, judge
-from mlops_assets.training.contract_facts import CleanFacts, RawCount, RawFacts
-from mlops_assets.training.data_spec import Column, Contract
+from mlops_assets.training.data.contract import Finding, judge
+from mlops_assets.training.data.contract_facts import CleanFacts, RawCount, RawFacts
+from mlops_assets.training.data.spec import Column, Contract
 
 CONTRACT = Contract(
     raw_columns=("rooms", "place", "at"),

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from mlops_assets.training.data_spec import Contract, Source
+from mlops_assets.training.data.spec import Contract, Source
 
 if TYPE_CHECKING:
     import numpy as np

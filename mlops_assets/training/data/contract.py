@@ -13,7 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from mlops_assets.products.cleaned import Cleaned
-from mlops_assets.training.contract_facts import (
+from mlops_assets.training.data.contract_facts import (
     SHOWN,
     CleanFacts,
     ColumnFacts,
@@ -23,7 +23,7 @@ from mlops_assets.training.contract_facts import (
     categories_of,
     share,
 )
-from mlops_assets.training.data_spec import Column, Contract
+from mlops_assets.training.data.spec import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd

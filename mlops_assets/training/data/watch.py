@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError
 from mlops_assets.storage.s3 import s3_filesystem
-from mlops_assets.training import live_labels, sources
-from mlops_assets.training.datasets import DatasetVersions
-from mlops_assets.training.raw_file import SourceError
+from mlops_assets.training.data import live_labels, sources
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.versions import DatasetVersions
 from mlops_assets.training.spec import Product
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from mlops_assets.products import house_prices as hp
 from mlops_assets.products.samples.house_prices import generate
-from mlops_assets.training import csv_file, live_labels
 from mlops_assets.training.catalogue import declared_products
-from mlops_assets.training.data_spec import LiveLabels
-from mlops_assets.training.live_labels import Label
-from mlops_assets.training.raw_file import SourceError
-from mlops_assets.training.sources import Fetched
+from mlops_assets.training.data import csv_file, live_labels
+from mlops_assets.training.data.live_labels import Label
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.sources import Fetched
+from mlops_assets.training.data.spec import LiveLabels
 from mlops_assets.training.spec import Product
 from tests.shop import loans
 

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.storage.files import BLOCK, Storage, StorageError, atomic_file, sha256_of
-from mlops_assets.training.cleaned_file import CleanedFile
-from mlops_assets.training.parquet_pieces import read_column
-from mlops_assets.training.sources import Fetched
+from mlops_assets.training.data.cleaned_file import CleanedFile
+from mlops_assets.training.data.parquet_pieces import read_column
+from mlops_assets.training.data.sources import Fetched
 
 if TYPE_CHECKING:
     import pandas as pd

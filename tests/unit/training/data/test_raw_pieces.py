@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops_assets.training import raw_pieces
-from mlops_assets.training.csv_file import CsvError, read_rows
-from mlops_assets.training.data_spec import Column, Contract, LiveLabels, Source
-from mlops_assets.training.raw_file import SourceError
+from mlops_assets.training.data import raw_pieces
+from mlops_assets.training.data.csv_file import CsvError, read_rows
+from mlops_assets.training.data.raw_file import SourceError
+from mlops_assets.training.data.spec import Column, Contract, LiveLabels, Source
 
 CONTRACT = Contract(raw_columns=("place", "price"), columns=(Column(name="price", type="number"),))
 SMALL = Source(rows_in_memory=1000)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.training import watch
 from mlops_assets.training.catalogue import declared_products
-from mlops_assets.training.raw_file import SourceError
+from mlops_assets.training.data import watch
+from mlops_assets.training.data.raw_file import SourceError
 from mlops_assets.training.spec import Product
 
 Look = Callable[..., watch.Seen]

@@ -14,7 +14,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.products.cleaned import Cleaned
-from mlops_assets.training.data_spec import Column, Contract
+from mlops_assets.training.data.spec import Column, Contract
 
 if TYPE_CHECKING:
     import numpy as np

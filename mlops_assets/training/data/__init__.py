@@ -1,0 +1,1 @@
+"""From a source to a numbered version of cleaned, judged rows."""
