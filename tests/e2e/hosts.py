@@ -1,4 +1,4 @@
-"""An installation on many hosts: database, S3, orchestrator, serving hosts and gateway, each a namespace of its own.
+"""An installation on many hosts, each a namespace of its own: ours, a database, an S3 and a Dask cluster.
 
 Each host of ours has its own home, settings and `mlops up`, as on machines of their own; what they share is the
 database, the store and the secrets that were copied. Keep out assertions.
@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -20,6 +20,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.storage import rights
 from tests.e2e.installation import Installation
 from tests.e2e.network import Host, network
+from tests.integration.dask_cluster import running_scheduler, running_worker
 from tests.integration.object_store import running_object_store
 from tests.integration.own_postgres import OwnPostgres, running_own_postgres
 
@@ -40,13 +41,34 @@ class Member(Installation):
         leftovers.end(self.processes())
 
 
+@dataclass
+class Worker:
+    """A host with one Dask worker, whose process nothing but `start` starts."""
+
+    host: Host
+    scheduler: str
+    folder: Path
+    _running: ExitStack = field(default_factory=ExitStack, init=False)
+
+    def start(self) -> None:
+        """Return when the scheduler knows it."""
+        worker = running_worker(self.scheduler, self.folder, host=self.host.address, inside=self.host.inside)
+        self._running.enter_context(worker)
+
+    def end(self) -> None:
+        """Kill it, as when the power fails."""
+        self._running.close()
+
+
 @dataclass(frozen=True)
 class Hosts:
-    """The whole installation, with the servers of others that it uses."""
+    """The whole installation, with the servers of others that it uses; `scheduler` is the Dask cluster's address."""
 
     members: dict[str, Member]
+    workers: dict[str, Worker]
     hosts: dict[str, Host]
     database: OwnPostgres
+    scheduler: str
 
     @property
     def gateway(self) -> str:
@@ -67,17 +89,21 @@ class Hosts:
             gateway_host=self.members["gateway"].address,
             database_url=SecretStr(self.database.url(rights.OWNER)),
             storage_url=STORAGE,
+            dask_address=self.scheduler,
         )
 
 
 @contextmanager
-def running_hosts(serving: int = 2) -> Iterator[Hosts]:
+def running_hosts(serving: int = 2, working: int = 2) -> Iterator[Hosts]:
     """Everything is started in its order, from an empty database and an empty bucket."""
     replicas = [f"serving{number}" for number in range(1, serving + 1)]
+    crew = [f"worker{number}" for number in range(1, working + 1)]
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="mlops-hosts-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        hosts = stack.enter_context(network("database", "store", "orchestrator", *replicas, "gateway"))
+        hosts = stack.enter_context(
+            network("database", "store", "scheduler", *crew, "orchestrator", *replicas, "gateway")
+        )
         database = stack.enter_context(
             running_own_postgres(folder / "postgres", hosts["database"].address, hosts["database"].inside)
         )
@@ -86,6 +112,7 @@ def running_hosts(serving: int = 2) -> Iterator[Hosts]:
         store = stack.enter_context(
             running_object_store(folder / "store", hosts["store"].address, hosts["store"].inside)
         )
+        scheduler, workers = stack.enter_context(cluster(folder, hosts["scheduler"], [hosts[name] for name in crew]))
         common = {
             "MLOPS_LISTEN": "0.0.0.0",
             "MLOPS_ORCHESTRATOR_HOST": hosts["orchestrator"].address,
@@ -98,14 +125,15 @@ def running_hosts(serving: int = 2) -> Iterator[Hosts]:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         serving_role = {"MLOPS_SERVING_DATABASE_URL": database.url(rights.SERVING)}
-        roles = {
+        orchestrating = {
             "MLOPS_DATABASE_URL": database.url(rights.OWNER),
             "MLOPS_READER_DATABASE_URL": database.url(rights.READER),
+            "MLOPS_DASK_ADDRESS": scheduler,
         }
         members = {}
         for name in ("orchestrator", *replicas, "gateway"):
             part = "serving" if name in replicas else name
-            own = {"MLOPS_PARTS": part} | (roles if part == "orchestrator" else serving_role)
+            own = {"MLOPS_PARTS": part} | (orchestrating if part == "orchestrator" else serving_role)
             members[name] = Member(
                 folder / name,
                 offset=0,
@@ -117,7 +145,23 @@ def running_hosts(serving: int = 2) -> Iterator[Hosts]:
             )
             stack.callback(members[name].end)
         start(members, folder)
-        yield Hosts(members, hosts, database)
+        yield Hosts(members, workers, hosts, database, scheduler)
+
+
+@contextmanager
+def cluster(folder: Path, scheduler: Host, hosts: list[Host]) -> Iterator[tuple[str, dict[str, Worker]]]:
+    """The address of a scheduler on a host of its own, and workers by the name of theirs."""
+    (folder / scheduler.name).mkdir()
+    with (
+        running_scheduler(folder / scheduler.name, host=scheduler.address, inside=scheduler.inside) as address,
+        ExitStack() as stack,
+    ):
+        workers = {host.name: Worker(host, address, folder / host.name) for host in hosts}
+        for worker in workers.values():
+            worker.folder.mkdir()
+            stack.callback(worker.end)
+            worker.start()
+        yield address, workers
 
 
 def start(members: dict[str, Member], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The platform on six hosts with a PostgreSQL and an S3 of others: the whole loop, and hosts that die meanwhile.
+"""The platform on nine hosts with a PostgreSQL, an S3 and a Dask cluster of others: the whole loop, and hosts that die.
 
 One installation for all of them, in this order: each test starts from what the one before it left.
 """
@@ -7,20 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
+from distributed import Client as DaskClient
 
 from mlops_assets.api.orchestrator import Orchestrator
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.rollout.phases import Phase
 from mlops_assets.storage.database import Database
-from tests.e2e.hosts import Hosts, Member, running_hosts
+from tests.e2e.hosts import Hosts, Member, Worker, running_hosts
 from tests.e2e.load import BODY, PRODUCT, ROUTE, Account, Client, doubled, lost
 from tests.servers import wait_until
 
-# Six hosts are started before the first test, on two cores.
+# Nine hosts are started before the first test, on two cores.
 pytestmark = pytest.mark.timeout(800)
+
+TRIAL = "_attempt_there"
+MODEL = """
+query Model($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset { assetMaterializations(limit: 1) {
+  runId metadataEntries { label
+    ... on TextMetadataEntry { text }
+    ... on IntMetadataEntry { intRepr }
+    ... on FloatMetadataEntry { floatValue }
+} } } } }"""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +71,24 @@ def ready(members: list[Member]) -> bool:
     return all(member.run("ready").returncode == 0 for member in members)
 
 
+def newest_model(orchestrator: Orchestrator) -> tuple[str, dict[str, str | float]]:
+    """The run that made it, and what its page in Dagster says: which model it is, of how many trials, found where."""
+    found = orchestrator.query(MODEL, {"key": {"path": [PRODUCT, "model"]}})["assetOrError"]
+    (made,) = found["assetMaterializations"]
+    said = {entry.pop("label"): next(iter(entry.values()), None) for entry in made["metadataEntries"]}
+    return made["runId"], {name: said[name] for name in ("family", "median_ape", "trials", "worked_on")}
+
+
+def in_the_middle(cluster: DaskClient, worker: Worker) -> bool:
+    """Whether it is seen at work on a trial, and holds what came of another that it has finished."""
+    mine = f"tcp://{worker.host.address}:"
+
+    def trials(found: dict[str, Any]) -> list[str]:
+        return [key for at, keys in found.items() for key in keys if at.startswith(mine) and key.startswith(TRIAL)]
+
+    return bool(trials(cluster.has_what())) and bool(trials(cluster.call_stack()))
+
+
 def versions(hosts: Hosts, port: int) -> list[int | None]:
     """Which release each serving host's service on that port holds; None of one that doesn't answer."""
     found = []
@@ -78,7 +107,9 @@ def test_every_host_runs_its_part_and_users_are_answered(hosts: Hosts) -> None:
     orchestrator = hosts.members["orchestrator"]
     # It started before the others, and noted that they didn't answer.
     wait_until(lambda: orchestrator.run("doctor").returncode == 0, 120, lambda: orchestrator.run("doctor").stdout)
-    assert "your PostgreSQL" in orchestrator.ok("doctor")
+    said = orchestrator.ok("doctor")
+    assert "your PostgreSQL" in said
+    assert f"{hosts.scheduler}, 2 workers" in said
     answer = httpx.post(f"{hosts.gateway}{ROUTE}", json=BODY, timeout=10)
     assert answer.status_code == 200, answer.text
     # What was made is in the store, and in no folder of a host.
@@ -97,11 +128,29 @@ def test_a_person_signs_in_at_the_gateway_and_gets_to_the_orchestrator(hosts: Ho
     assert httpx.get(f"http://{orchestrator}:3000/dagster/server_info", timeout=10).status_code == 401
 
 
+def test_the_first_training_was_done_on_the_workers(hosts: Hosts) -> None:
+    with Orchestrator.of(hosts.settings()) as orchestrator:
+        assert newest_model(orchestrator)[1]["worked_on"] == f"2 Dask workers at {hosts.scheduler}"
+
+
 def test_a_candidate_gets_users_when_every_host_holds_it(hosts: Hosts, database: Database) -> None:
-    ledger, settings = Ledger(database), hosts.settings()
-    with Orchestrator.of(settings) as orchestrator:
-        orchestrator.launch(f"{PRODUCT}_train")
-    wait_until(lambda: ledger.state(PRODUCT).phase is Phase.HOLD, 300, hosts.members["orchestrator"].logs)
+    """Its training loses a worker in the middle of the search, while users ask."""
+    ledger, settings, dead = Ledger(database), hosts.settings(), hosts.workers["worker1"]
+    host = hosts.members["orchestrator"]
+    with (
+        Orchestrator.of(settings) as orchestrator,
+        DaskClient(hosts.scheduler, set_as_default=False) as cluster,
+        asked(hosts, database),
+    ):
+        _, first = newest_model(orchestrator)
+        run = orchestrator.launch(f"{PRODUCT}_train")
+        wait_until(lambda: in_the_middle(cluster, dead), 120, host.logs)
+        dead.end()
+        wait_until(lambda: ledger.state(PRODUCT).phase is Phase.HOLD, 300, host.logs)
+        # The other worker did its trials again: this is the model that two would have found.
+        assert newest_model(orchestrator) == (run, first)
+        dead.start()
+        assert f"{hosts.scheduler}, 2 workers" in host.run("doctor").stdout
     candidate = ledger.state(PRODUCT).candidate
     assert versions(hosts, settings.ports.candidate(0)) == [candidate, candidate]
     with asked(hosts, database):
