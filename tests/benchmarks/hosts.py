@@ -1,9 +1,10 @@
 """Many hosts beside one machine: the same loop and result, and what users notice while hosts die.
 
 `python -m tests.benchmarks.hosts [--answers 100000] [--workers 24]` trains the sample of the first product on one
-machine and on six hosts (network namespaces with a PostgreSQL, an S3, an orchestrator, two serving hosts, a gateway),
-compares what was trained and decided, and then has users ask the hosts while a serving host, the orchestrator and the
-cable of the database are taken away in turn, again and again. Prints a table and writes results/hosts.json.
+machine and on nine hosts (network namespaces with a PostgreSQL, an S3, a Dask scheduler and two workers, an
+orchestrator, two serving hosts, a gateway), compares what was trained and decided, and then has users ask the hosts
+while serving hosts, the orchestrator, a worker and the cable of the database are taken away in turn, each four times.
+The answers are shared out among these times. Prints a table and writes results/hosts.json.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.storage.database import Database
 from tests.e2e.hosts import Hosts, running_hosts
 from tests.e2e.installation import installation
-from tests.e2e.load import BODY, PRODUCT, ROUTE, Client, doubled, lost
+from tests.e2e.load import BODY, PRODUCT, ROUTE, Account, Client, doubled, lost
 from tests.servers import wait_until
 
 RESULT = Path(__file__).parent / "results" / "hosts.json"
 ASKED = [BODY | {"total_sqft": size, "bhk": rooms} for size in range(500, 4500, 100) for rooms in (1, 2, 3)]
 CLOSE = 1e-6
 DOWN_SECONDS = 5.0
+TAKEN = ("serving1", "orchestrator", "worker1", "database", "serving2") * 4
+ANSWER_SECONDS = 600
 
 
 def main() -> None:
@@ -89,17 +92,14 @@ def same(result: dict[str, Any]) -> bool:
 
 
 def under_kills(hosts: Hosts, database: Database, answers: int, workers: int) -> dict[str, Any]:
-    """Take away one host after the other until so many predictions were answered; what users noticed."""
-    taken: Counter[str] = Counter()
+    """Take away one host after the other, and wait for a share of the predictions after each; what users noticed."""
     began = time.monotonic()
     with Client(hosts.gateway, workers=workers, pause=0.0) as client:
         account = client.account
-        while len(account.predictions) < answers:
-            what = ("serving1", "orchestrator", "database", "serving2")[taken.total() % 4]
+        for what in TAKEN:
             take_away(hosts, what)
-            taken[what] += 1
+            more(account, answers // len(TAKEN))
             print(f"{len(account.predictions):,} answered, {account.failed.total()} failed; lost: {what}", flush=True)
-            time.sleep(DOWN_SECONDS)
     seconds = time.monotonic() - began
     missing, unrated = lost(database, account)
     return {
@@ -108,9 +108,15 @@ def under_kills(hosts: Hosts, database: Database, answers: int, workers: int) ->
         "failed": dict(account.failed),
         "lost": len(missing) + len(unrated),
         "doubled": doubled(database),
-        "taken_away": dict(taken),
+        "taken_away": Counter(TAKEN),
         "seconds": round(seconds, 1),
     }
+
+
+def more(account: Account, answers: int) -> None:
+    """Return when so many more were answered."""
+    wanted = len(account.predictions) + answers
+    wait_until(lambda: len(account.predictions) >= wanted, ANSWER_SECONDS, lambda: str(account.failed))
 
 
 def take_away(hosts: Hosts, what: str) -> None:
@@ -119,6 +125,10 @@ def take_away(hosts: Hosts, what: str) -> None:
         hosts.hosts[what].unplug()
         time.sleep(DOWN_SECONDS)
         hosts.hosts[what].plug_in()
+        return
+    if what in hosts.workers:
+        hosts.workers[what].end()
+        hosts.workers[what].start()
         return
     member = hosts.members[what]
     member.end()
