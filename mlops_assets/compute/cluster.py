@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 CONNECT_SECONDS = 10.0
+FETCH_SECONDS = 10.0
 # What a lost worker did is done again; a worker that no other takes the place of for so long won't come back.
 WORKERLESS_SECONDS = 60.0
 LOOK_SECONDS = 2.0
 VARIABLE = "MLOPS_DASK_ADDRESS"
 LOST = "the scheduler was lost, or data on its workers"
+# What Dask says of a task that was finished and has to be done again.
+LOST_RESULT = ("lost", "pending")
 
 
 class ClusterError(RuntimeError):
@@ -31,6 +34,10 @@ class ClusterError(RuntimeError):
 
     def __init__(self, address: str, cause: str) -> None:
         super().__init__(f"{VARIABLE}={address}: {cause}")
+
+
+class _LostResultError(RuntimeError):
+    """A worker was lost with a result that wasn't fetched yet: others do its task again."""
 
 
 def workers_of(address: str, seconds: float = CONNECT_SECONDS) -> dict[str, dict[str, str]]:
@@ -137,10 +144,16 @@ def results(address: str, client: Client, futures: Collection[Future], deadline:
                 continue
             except CancelledError as error:
                 raise ClusterError(address, LOST) from error
-            workers_seen = time.monotonic()
             waiting = set(waited.not_done)
             for future in waited.done:
-                yield _result(address, future)
+                try:
+                    found = _result(address, future)
+                except _LostResultError:
+                    waiting.add(future)
+                    workers_seen = _workers_seen(address, client, workers_seen)
+                    continue
+                workers_seen = time.monotonic()
+                yield found
     finally:
         if waiting and client.status == "running":
             client.cancel(list(waiting), force=True)
@@ -160,8 +173,10 @@ def _result(address: str, future: Future) -> Any:
         assert raised is not None
         raise raised
     try:
-        return future.result(timeout=CONNECT_SECONDS)
+        return future.result(timeout=FETCH_SECONDS)
     except (CancelledError, OSError, TimeoutError) as error:
+        if future.status in LOST_RESULT:
+            raise _LostResultError from error
         raise ClusterError(address, LOST) from error
 
 

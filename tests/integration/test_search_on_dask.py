@@ -107,6 +107,27 @@ def test_a_killed_workers_trials_are_done_again_by_the_other(address: str, folde
     same(found, alone)
 
 
+def test_a_result_whose_worker_died_before_it_was_fetched_is_made_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "FETCH_SECONDS", 3.0)
+    with running_scheduler(folder) as found_at, running_worker(found_at, folder) as only, on(found_at) as place:
+        assert place.client is not None
+        task = place.client.submit(slow_again, str(tmp_path / "ran"), pure=False)
+        assert task.result(timeout=60) == 1
+        only.kill()
+        with running_worker(found_at, folder):
+            assert list(cluster.results(found_at, place.client, [task], time.monotonic() + 100)) == [1]
+
+
+def slow_again(file: str) -> int:
+    """At once the first time, then longer than a result is waited for."""
+    if Path(file).exists():
+        time.sleep(5)
+    Path(file).touch()
+    return 1
+
+
 def test_what_is_left_is_done_here_when_the_scheduler_is_killed(folder: Path, alone: SearchResult) -> None:
     heard: list[str] = []
     with (
