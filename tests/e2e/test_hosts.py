@@ -144,9 +144,9 @@ def test_a_candidate_gets_users_when_every_host_holds_it(hosts: Hosts, database:
     ):
         _, first = newest_model(orchestrator)
         run = orchestrator.launch(f"{PRODUCT}_train")
-        wait_until(lambda: in_the_middle(cluster, dead), 120, host.logs)
+        wait_until(lambda: in_the_middle(cluster, dead), 200, host.logs)
         dead.end()
-        wait_until(lambda: ledger.state(PRODUCT).phase is Phase.HOLD, 300, host.logs)
+        wait_until(lambda: ledger.state(PRODUCT).phase is Phase.HOLD, 400, host.logs)
         # The other worker did its trials again: this is the model that two would have found.
         assert newest_model(orchestrator) == (run, first)
         dead.start()
