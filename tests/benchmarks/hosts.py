@@ -23,7 +23,7 @@ from rich.table import Table
 
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.storage.database import Database
-from tests.e2e.hosts import Hosts, running_hosts
+from tests.e2e.hosts import COMMAND_SECONDS, Hosts, running_hosts
 from tests.e2e.installation import installation
 from tests.e2e.load import BODY, PRODUCT, ROUTE, Account, Client, doubled, lost
 from tests.servers import wait_until
@@ -58,6 +58,7 @@ def main() -> None:
 
 def one_machine() -> dict[str, Any]:
     with installation() as made:
+        made.seconds = COMMAND_SECONDS
         made.ok("up")
         database = Database.connect(made.settings.database)
         found = trained(database, f"http://127.0.0.1:{made.settings.ports.gateway}")
