@@ -24,6 +24,7 @@ from tests.servers import wait_until
 # Nine hosts are started before the first test, on two cores.
 pytestmark = pytest.mark.timeout(800)
 
+# How the name of a task of the search begins: a trial on one fold.
 TRIAL = "_attempt_there"
 MODEL = """
 query Model($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset { assetMaterializations(limit: 1) {
