@@ -16,6 +16,7 @@ from distributed import Client as DaskClient
 from mlops_assets.api.orchestrator import Orchestrator
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.rollout.phases import Phase
+from mlops_assets.storage import rights
 from mlops_assets.storage.database import Database
 from tests.e2e.hosts import Hosts, Member, Worker, running_hosts
 from tests.e2e.load import BODY, PRODUCT, ROUTE, Account, Client, doubled, lost
@@ -199,3 +200,28 @@ def test_a_promotion_reaches_every_host(hosts: Hosts, database: Database) -> Non
         wanted = ledger.state(PRODUCT).production
         wait_until(lambda: versions(hosts, ports.production(0)) == [wanted] * 2, 60)
         wait_until(lambda: ledger.state(PRODUCT).phase is Phase.WATCH, 60)
+
+
+def test_a_new_password_of_the_services_reaches_host_after_host(hosts: Hosts, database: Database) -> None:
+    """As deploy/HOSTS.md says: the role gets it first, then each host, which is stopped and started."""
+    new = "another-one"
+    url = hosts.database.url(rights.SERVING, password=new)
+    with asked(hosts, database) as account:
+        hosts.database.run(f"ALTER ROLE {rights.SERVING} PASSWORD '{new}'")
+        hosts.database.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{rights.SERVING}'")
+        # Who knows only the old one goes on answering, and keeps what it can't write.
+        more(account, 200)
+        for member in hosts.serving:
+            member.ok("down")
+            more(account, 100)
+            member.variables["MLOPS_SERVING_DATABASE_URL"] = url
+            member.ok("up")
+            wait_until(lambda member=member: ready([member]), 60, member.logs)
+    # There is one gateway: users wait for it.
+    gateway = hosts.members["gateway"]
+    gateway.ok("down")
+    gateway.variables["MLOPS_SERVING_DATABASE_URL"] = url
+    gateway.ok("up")
+    with asked(hosts, database):
+        pass
+    assert ready(list(hosts.members.values()))

@@ -46,9 +46,9 @@ class OwnPostgres:
     def certificate(self) -> Path:
         return self.folder / "server.crt"
 
-    def url(self, role: str, mode: str = "verify-full") -> str:
+    def url(self, role: str, mode: str = "verify-full", password: str = PASSWORD) -> str:
         """SQLAlchemy URL of a role."""
-        password = PASSWORD.replace("%", "%25").replace("@", "%40").replace("/", "%2F").replace(":", "%3A")
+        password = password.replace("%", "%25").replace("@", "%40").replace("/", "%2F").replace(":", "%3A")
         place = f"{self.address}:{self.port}/{DATABASE}?sslmode={mode}&sslrootcert={self.certificate}"
         return f"postgresql+psycopg2://{role}:{password}@{place}"
 
