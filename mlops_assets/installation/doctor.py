@@ -28,7 +28,9 @@ from mlops_assets.observability.health.answer import answer as health_answer
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
 from mlops_assets.settings.hosts import PARTS, Part
+from mlops_assets.storage import remote
 from mlops_assets.storage.database import Database
+from mlops_assets.storage.errors import StorageError, told
 from mlops_assets.training.catalogue import DeclarationError, declared_products
 
 ASK_SECONDS = 5.0
@@ -133,7 +135,12 @@ def _database(settings: Settings) -> Answer:
 
 
 def _storage(settings: Settings) -> Answer:
-    if "://" in settings.storage and not settings.storage.startswith("file://"):
+    if remote.store_of(settings.storage) is not None:
+        try:
+            with told(settings.storage):
+                remote.filesystem(settings.storage, {})
+        except StorageError as error:
+            return Answer(False, str(error), "deploy/HOSTS.md says what a store needs")
         return Answer(True, settings.storage)
     free = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.parent).free / 2**30
     return Answer(

@@ -1,19 +1,21 @@
 """MLflow's server in one process, behind the guard: `python -m mlops_assets.installation.run_mlflow OPTIONS`.
 
-The options are those of `mlflow server`. MLflow's own command stays in memory beside the server that it starts, only
-to pass signals on: 0.2 GB for nothing. Here the command becomes the server. Keep out the options: they are the
-program's.
+The options are those of `mlflow server`; a place for artifacts is written as MLOPS_STORAGE_URL is. MLflow's own command
+stays in memory beside the server that it starts, only to pass signals on: 0.2 GB for nothing. Here the command becomes
+the server. Keep out the options: they are the program's.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, NoReturn
 
 from mlops_assets.installation.guard import Application, Guard, GuardError, Receive, Scope, Send, answer
 from mlops_assets.settings import load
+from mlops_assets.storage.azure import mlflow_url
+from mlops_assets.storage.remote import Store, store_of
 
 MLFLOW_APP = "mlflow.server.fastapi_app:app"
 GUARDED_APP = "mlops_assets.installation.run_mlflow:guarded"
@@ -61,6 +63,16 @@ def become_guarded(command: Sequence[str], extra_env: Mapping[str, str] | None =
     become(with_guard(command), extra_env)
 
 
+def for_mlflow(arguments: Sequence[str], environment: MutableMapping[str, str]) -> list[str]:
+    """The arguments with a place in Azure as MLflow writes it, and its key in the variable where MLflow looks.
+
+    Raises StorageError when no account is named.
+    """
+    if (key := environment.get("AZURE_STORAGE_ACCOUNT_KEY")) is not None:
+        environment.setdefault("AZURE_STORAGE_ACCESS_KEY", key)
+    return [mlflow_url(one) if store_of(one) is Store.AZURE else one for one in arguments]
+
+
 def main(arguments: Sequence[str], guard: bool = True) -> None:
     """`mlflow server ARGUMENTS`. Without the guard only for tests that ask MLflow as it comes."""
     import mlflow.server
@@ -69,7 +81,7 @@ def main(arguments: Sequence[str], guard: bool = True) -> None:
     if not hasattr(mlflow.server, "_exec_cmd"):
         raise GuardError("this MLflow starts its server in another way: it would answer everybody")
     mlflow.server._exec_cmd = become_guarded if guard else become
-    cli(["server", *arguments])
+    cli(["server", *for_mlflow(arguments, os.environ)])
 
 
 if __name__ == "__main__":

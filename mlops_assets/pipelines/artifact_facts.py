@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from mlops_assets.pipelines.stage_types import ArtifactType, StageType
 from mlops_assets.sandbox.order import StoredValue
+from mlops_assets.storage import remote
 
 T = TypeVar("T")
 DEEPEST = 50
@@ -20,10 +20,6 @@ _TABLES = ("parquet", "arrow")
 _TRAINING = (StageType.MODEL_TRAINING, StageType.HYPERPARAMETER_TUNING)
 _MEASURING = ("_EVALUATION", "_VALIDATION", "_COMPARISON", "_TESTING", "_MONITORING")
 _FIGURES = ("builtins.dict", "builtins.int", "builtins.float")
-_WORDS = {
-    **{"": "LOCAL", "file": "LOCAL", "s3": "S3", "gs": "GCS", "gcs": "GCS"},
-    **{"abfs": "AZURE", "abfss": "AZURE", "az": "AZURE", "adl": "AZURE"},
-}
 
 
 def type_of_result(stage_type: StageType, value: StoredValue) -> ArtifactType:
@@ -77,8 +73,9 @@ def _of_class(type_name: str) -> dict[str, Any]:
 
 
 def storage_word(url: str) -> str:
-    """LOCAL, S3, GCS or AZURE, from the storage's path or URL. Raises KeyError for another kind of storage."""
-    return _WORDS[urlsplit(url).scheme if "://" in url else ""]
+    """LOCAL, S3, GCS or AZURE, from the storage's path or URL."""
+    store = remote.store_of(url)
+    return store.value if store else "LOCAL"
 
 
 def storable(value: T) -> T:

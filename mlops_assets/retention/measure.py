@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from mlops_assets.retention.declared import KEPT
 from mlops_assets.retention.policy import Kept, of_table
 from mlops_assets.settings import Settings
+from mlops_assets.storage import remote
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, StorageError, told
 
@@ -125,6 +126,6 @@ def _stored(storage: Storage, pattern: str) -> Iterator[tuple[int, datetime | No
                 folder = storage.at(name, *rest).root
                 with told(str(folder)):
                     found = folder.fs.find(folder.path, detail=True).values()
-                yield from ((int(one["size"] or 0), one.get("LastModified")) for one in found)
+                yield from ((int(one["size"] or 0), remote.written_at(one)) for one in found)
     except StorageError:
         return

@@ -8,7 +8,6 @@ pass `safe_name` before they touch a path.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -24,7 +23,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from mlops_assets.storage.s3 import s3_filesystem, s3_options
+from mlops_assets.storage import remote
+from mlops_assets.storage.errors import MissingFileError as MissingFileError
+from mlops_assets.storage.errors import StorageError as StorageError
+from mlops_assets.storage.errors import told as told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,15 +37,6 @@ BLOCK = 1 << 20
 PARTIAL = ".partial"
 
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-
-
-class StorageError(RuntimeError):
-    """A file could not be written or read; the message names it and the cause."""
-
-
-class MissingFileError(StorageError):
-    """There is no such file under the root."""
 
 
 def safe_name(name: str) -> str:
@@ -96,63 +89,30 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def told(path: Path | str) -> Iterator[None]:
-    """Turn errors of the operating system and the store into a StorageError that names path and cause."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: there is no such file") from error
-    except OSError as error:
-        raise StorageError(f"{path}: {_cause(error, path)}") from error
-    except Exception as error:
-        if not type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp", "fsspec")):
-            raise
-        raise StorageError(f"{path}: the store did not answer as it should: {error}") from error
-
-
-def _cause(error: OSError, path: Path | str) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left on the disk{_free_space(path)}"
-    if error.errno == errno.EFBIG:
-        return f"larger than the file size limit of this process{_free_space(path)}"
-    return error.strerror or str(error) or type(error).__name__
-
-
-def _free_space(path: Path | str) -> str:
-    if "://" in str(path):
-        return ""
-    folder = Path(path).absolute()
-    while not folder.is_dir():
-        folder = folder.parent
-    return f" ({shutil.disk_usage(folder).free / 1e6:,.1f} MB free)"
-
-
 @dataclass(frozen=True)
 class Storage:
     """A folder or prefix and the files right under it; `at` goes deeper. Opens nothing until it is used.
 
-    `url` is a path, `file:///…` or `s3://bucket/prefix`; `options` are fsspec storage options (endpoint_url,
-    key, secret, …), and the AWS_* variables stand in for absent ones. Holds no connection: safe to fork.
+    `url` is a path, `file:///…` or an object store's: `s3://bucket/prefix`, `gs://bucket/prefix`,
+    `abfs://container/prefix`; `options` are its fsspec storage options (endpoint_url, key, secret, …), and the cloud's
+    own variables stand in for absent ones. Holds no connection: safe to fork.
     """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        scheme = urlsplit(self.url).scheme if _URL.match(self.url) else ""
-        if scheme not in ("", "file", "s3"):
-            raise StorageError(f"storage {scheme}://…: only a path, file:// and s3:// are known")
-        bucket = urlsplit(self.url).netloc
-        if scheme == "s3" and (not bucket or "@" in bucket):
-            raise StorageError("storage s3://…: name a bucket; credentials go in options or AWS_* variables")
+        if remote.store_of(self.url) is not None:
+            remote.key_of(self.url)
+        elif (scheme := remote.scheme_of(self.url)) not in ("", "file"):
+            raise StorageError(f"storage {scheme}://…: only a path, file://, {remote.KNOWN} are known")
 
     @property
     def folder(self) -> Path | None:
         """The local folder, or None when the root is in an object store."""
-        if self.url.startswith("s3://"):
+        if remote.store_of(self.url) is not None:
             return None
-        local = unquote(urlsplit(self.url).path) if self.url.startswith("file://") else self.url
+        local = unquote(urlsplit(self.url).path) if remote.scheme_of(self.url) else self.url
         return Path(local).expanduser().absolute()
 
     @property
@@ -162,7 +122,11 @@ class Storage:
 
         if self.folder is not None:
             return UPath(self.folder)
-        return UPath(self.url, **s3_options(self.options))
+        fs, key = self._remote()
+        # fsspec gives back the file system that was made with these options.
+        return UPath(
+            key, protocol=fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0], **fs.storage_options
+        )
 
     def at(self, *names: str) -> Storage:
         """The root one or more folders down; each name is checked."""
@@ -173,8 +137,8 @@ class Storage:
         return f"{self.folder or self.url.rstrip('/')}/{safe_name(name)}"
 
     def _remote(self, name: str = "") -> tuple[Any, str]:
-        prefix = self.url.removeprefix("s3://").rstrip("/")
-        return s3_filesystem(self.options), f"{prefix}/{safe_name(name)}" if name else prefix
+        prefix = remote.key_of(self.url)
+        return remote.filesystem(self.url, self.options), f"{prefix}/{safe_name(name)}" if name else prefix
 
     def exists(self, name: str) -> bool:
         """Whether the file is there, whole."""
@@ -182,7 +146,11 @@ class Storage:
             if self.folder is not None:
                 return (self.folder / name).is_file()
             fs, key = self._remote(name)
-            return bool(fs.isfile(key))
+            try:
+                return bool(fs.info(key)["type"] == "file")
+            # Who may not list a bucket of S3's is refused what isn't there.
+            except (FileNotFoundError, PermissionError):
+                return False
 
     def names(self) -> tuple[str, ...]:
         """Sorted names of the files and folders right under the root; files in the making are left out."""
@@ -205,9 +173,7 @@ class Storage:
             with atomic_file(self.folder / safe_name(name)) as file:
                 file.write(data)
             return
-        with told(self.locate(name)):
-            fs, key = self._remote(name)
-            fs.pipe_file(key, data)
+        self._send(name, lambda fs, key: fs.pipe_file(key, data))
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as sorted, indented JSON; NaN and infinity are refused."""
@@ -227,9 +193,17 @@ class Storage:
             with told(local), local.open("rb") as source, atomic_file(self.folder / safe_name(name)) as file:
                 shutil.copyfileobj(source, file, BLOCK)
             return
+        if not local.is_file():
+            raise MissingFileError(f"{local}: there is no such file")
+        self._send(name, lambda fs, key: fs.put_file(str(local), key))
+
+    def _send(self, name: str, send: Callable[[Any, str], object]) -> None:
         with told(self.locate(name)):
             fs, key = self._remote(name)
-            fs.put_file(str(local), key)
+            try:
+                send(fs, key)
+            except FileNotFoundError as error:
+                raise StorageError(f"{self.locate(name)}: there is no such bucket or container") from error
 
     @contextmanager
     def _written_beside(self, name: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Getting a product's raw file: from a path, an http(s) URL, an s3 URI, or the product's sample generator.
+"""Getting a product's raw file: from a path, an http(s) URL, an object store, or the product's sample generator.
 
 Add a kind of source here. Keep out reading the rows (`csv_file`) and numbering contents (`versions`).
 Whatever the source does, fetching ends within its limits of time and size, leaves a whole file or none, and
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from mlops_assets.storage import remote
+from mlops_assets.storage.errors import ChangedError, StorageError, of_a_store, said
 from mlops_assets.storage.files import atomic_file
-from mlops_assets.storage.s3 import s3_filesystem
 from mlops_assets.training.data.raw_file import BLOCK, MEGABYTE, RawFile, SourceError
 from mlops_assets.training.data.spec import Source
 
@@ -63,6 +64,8 @@ def redacted(location: str) -> str:
         return location.split("://", 1)[0] + "://***"
     host = parts.netloc.rpartition("@")[2]
     user = "***@" if "@" in parts.netloc else ""
+    if remote.names_no_user(location):
+        user, host = "", parts.netloc
     return f"{parts.scheme}://{user}{host}{parts.path}" + ("?***" if parts.query or parts.fragment else "")
 
 
@@ -75,7 +78,7 @@ def fetch(
 ) -> Fetched:
     """Copy the raw file of `override`, or else of the source's location, to `raw.csv` in the folder `into`.
 
-    `storage_options` are fsspec's, for s3. A gzip file is unpacked, whatever its name.
+    `storage_options` are fsspec's, for object stores. A gzip file is unpacked, whatever its name.
     Raises SourceError (the source's fault) or StorageError (this machine's disk).
     """
     location = override or source.location
@@ -111,14 +114,14 @@ def _receive(location: str, raw: RawFile, options: Mapping[str, Any]) -> None:
     scheme = location.split("://", 1)[0].lower() if "://" in location else ""
     if scheme in ("http", "https"):
         _in_time(raw, _receive_http, location, raw)
-    elif scheme == "s3":
-        _in_time(raw, _receive_s3, location, raw, options)
+    elif remote.store_of(location) is not None:
+        _in_time(raw, _receive_object, location, raw, options)
     elif scheme == "file":
         _receive_local(_path_of_url(location, raw.shown), raw)
     elif scheme == "":
         _receive_local(Path(location).expanduser().absolute(), raw)
     else:
-        raise SourceError(f"{raw.shown}: only a path, file://, http(s):// and s3:// are known")
+        raise SourceError(f"{raw.shown}: only a path, file://, http(s)://, {remote.KNOWN} are known")
 
 
 def _path_of_url(location: str, shown: str) -> Path:
@@ -234,25 +237,28 @@ def _redact_record(record: logging.LogRecord) -> bool:
     return True
 
 
-async def _receive_s3(location: str, raw: RawFile, options: Mapping[str, Any]) -> None:
-    """Copy an object by one GET, whose answer is one version of it whatever happens meanwhile."""
-    import aiohttp
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    parts = urlsplit(location)
-    if "@" in parts.netloc or not parts.netloc or not parts.path.strip("/"):
-        raise SourceError(f"{raw.shown}: write s3://bucket/key, with credentials in AWS_* variables")
+async def _receive_object(location: str, raw: RawFile, options: Mapping[str, Any]) -> None:
+    """Copy one version of an object, whatever happens meanwhile."""
     try:
-        fs = s3_filesystem(options)
-        stream = await fs.open_async(location.removeprefix("s3://"))
-        while block := await stream.read(BLOCK):
-            raw.expect(stream.size)
+        whole = "/" in remote.key_of(location)
+    except StorageError:
+        whole = False
+    if not whole:
+        raise SourceError(f"{raw.shown}: write {remote.form_of(location)}")
+    size = 0
+    try:
+        async for block, size in remote.blocks(location, options):
+            raw.expect(size)
             raw.write(block)
-    except FileNotFoundError as error:
-        raise SourceError(f"{raw.shown}: there is no such object") from error
-    except PermissionError as error:
-        raise SourceError(f"{raw.shown}: access is refused: {error}") from error
-    except (OSError, BotoCoreError, ClientError, aiohttp.ClientError) as error:
-        raise SourceError(f"{raw.shown}: can't be read: {error}", transient=True) from error
-    if raw.received != stream.size:
+    except (FileNotFoundError, PermissionError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        words = "there is no such object" if missing else f"access is refused: {said(error)}"
+        raise SourceError(f"{raw.shown}: {words}") from error
+    except ChangedError as error:
+        raise SourceError(str(error), transient=True) from error
+    except Exception as error:
+        if isinstance(error, SourceError | StorageError) or not (isinstance(error, OSError) or of_a_store(error)):
+            raise
+        raise SourceError(f"{raw.shown}: can't be read: {said(error)}", transient=True) from error
+    if raw.received != size:
         raise SourceError(f"{raw.shown}: the answer broke off after {raw.received:,} bytes", transient=True)

@@ -35,7 +35,7 @@ class LiveLabels(Spec):
 
 
 class Source(Spec):
-    """Where raw rows come from: a local path, an http(s) URL or an s3 URI of a CSV file.
+    """Where raw rows come from: a local path, an http(s) URL or an object store's URL (s3, gs, abfs) of a CSV file.
 
     `location` None means the product's bundled generator, whose rows are labelled sample data. `live_labels` adds
     what users told of the answers they got; off unless it is declared (`live_labels: {}` for the defaults).

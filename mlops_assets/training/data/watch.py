@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from mlops_assets.storage import remote
 from mlops_assets.storage.database import Database
+from mlops_assets.storage.errors import of_a_store, said
 from mlops_assets.storage.files import Storage, StorageError
-from mlops_assets.storage.s3 import s3_filesystem
 from mlops_assets.training.data import live_labels, sources
 from mlops_assets.training.data.raw_file import SourceError
 from mlops_assets.training.data.versions import DatasetVersions
@@ -75,7 +76,7 @@ def fingerprint(location: str) -> str | None:
     scheme = location.split("://", 1)[0].lower() if "://" in location else "file"
     if scheme in ("http", "https"):
         return _of_url(location)
-    if scheme == "s3":
+    if remote.store_of(location) is not None:
         return _of_object(location)
     path = Path(unquote(urlsplit(location).path) if "://" in location else location).expanduser()
     try:
@@ -115,10 +116,10 @@ async def _ask(location: str) -> httpx.Headers:
 
 
 def _of_object(location: str) -> str:
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
-        info = s3_filesystem({}).info(location)
-    except (OSError, BotoCoreError, ClientError) as error:
-        raise SourceError(f"{sources.redacted(location)}: can't be looked at: {error}") from error
-    return f"{location} {info.get('ETag', '')} {info.get('size', '')} {info.get('LastModified', '')}"
+        facts = remote.filesystem(location, {}).info(remote.key_of(location))
+    except Exception as error:
+        if isinstance(error, StorageError) or not (isinstance(error, OSError) or of_a_store(error)):
+            raise
+        raise SourceError(f"{sources.redacted(location)}: can't be looked at: {said(error)}") from error
+    return f"{location} {remote.version_of(facts)}"

@@ -236,7 +236,8 @@ def test_what_is_kept_in_a_row_is_json_that_postgresql_takes() -> None:
     ("url", "word"),
     [
         ("/srv/files", "LOCAL"), ("file:///srv", "LOCAL"), ("s3://bucket/x", "S3"),
-        ("gs://bucket", "GCS"), ("abfs://container/x", "AZURE"), ("az://container", "AZURE"),
+        ("gs://bucket", "GCS"), ("abfs://container/x", "AZURE"),
+        ("abfss://container@account.dfs.core.windows.net", "AZURE"),
     ],
 )  # fmt: skip
 def test_the_word_for_a_storage_follows_from_its_address(url: str, word: str) -> None:
