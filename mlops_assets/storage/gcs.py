@@ -22,11 +22,14 @@ def gcs_filesystem(options: Mapping[str, Any]) -> Any:
     """The fsspec file system of Google Cloud Storage. Raises ImportError without the extra `gcs`."""
     ask_google_over_http()
     import fsspec
-    import gcsfs  # noqa: F401 (an error of the import names what is missing)
     from aiohttp import ClientTimeout
+    from gcsfs.core import GCSFileSystem
+
+    # Whoever imported gcsfs before has its other file system, which waits for gRPC without a limit.
+    fsspec.register_implementation("gs", GCSFileSystem, clobber=True)
 
     limits = ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
     # Left to itself, gcsfs goes on without credentials where it finds none. An emulator has none to give.
     token = "anon" if google_is_emulated() or "endpoint_url" in options else "google_default"
     given = {"token": token, "requests_timeout": limits, "use_listings_cache": False, **options}
-    return fsspec.filesystem("gs", **given)
+    return GCSFileSystem(**given)

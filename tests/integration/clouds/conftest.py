@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from adlfs import AzureBlobFileSystem
-from gcsfs import GCSFileSystem
+from gcsfs.core import GCSFileSystem
 
 from mlops_assets.storage.files import Storage
 from tests.integration.clouds.emulators import CLOUDS, Cloud

@@ -19,9 +19,10 @@ from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
 from mlops_assets.storage.folders import fetch_folder
-from mlops_assets.training.sources import SourceError, fetch
-from mlops_assets.training.spec import Product, Source
-from mlops_assets.training.watch import fingerprint
+from mlops_assets.training.data.sources import SourceError, fetch
+from mlops_assets.training.data.spec import Source
+from mlops_assets.training.data.watch import fingerprint
+from mlops_assets.training.spec import Product
 from tests.integration.backup.saved_platform import PRODUCT, everything, fill, report
 from tests.integration.clouds.emulators import Cloud
 from tests.integration.conftest import Materialize
@@ -108,10 +109,10 @@ def test_a_product_is_trained_released_and_tracked_there(
     assert "mlflow" in storage.names()
     assert httpx.get(f"{mlflow_url}/get-artifact?run_id={run}&path=trials.json", timeout=20).status_code == 200
 
-    models = held(home, database, storage)["models"]
-    assert models.bytes > 0
-    assert models.oldest is not None
-    assert abs(models.oldest - began) < timedelta(minutes=5)
+    releases = held(home, database, storage)["releases"]
+    assert releases.files > 0
+    assert releases.oldest is not None
+    assert abs(releases.oldest - began) < timedelta(minutes=5)
 
 
 def test_files_come_along_in_a_backup(home: Settings, url: str, tmp_path: Path) -> None:

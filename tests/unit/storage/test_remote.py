@@ -11,7 +11,7 @@ from mlops_assets.storage import azure, gcs, remote
 from mlops_assets.storage.azure import account_of, mlflow_url
 from mlops_assets.storage.errors import said, told
 from mlops_assets.storage.files import Storage, StorageError
-from mlops_assets.training.sources import redacted
+from mlops_assets.training.data.sources import redacted
 
 LONG = "abfss://data@homes1.dfs.core.windows.net/prod"
 CONNECTION = "DefaultEndpointsProtocol=https;AccountName={};AccountKey=aHVzaA==;EndpointSuffix=core.windows.net"
