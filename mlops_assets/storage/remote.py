@@ -85,8 +85,9 @@ def filesystem(url: str, options: Mapping[str, Any]) -> Any:
             return s3_filesystem(options)
         return gcs_filesystem(options) if store is Store.GCS else azure_filesystem(url, options)
     except ImportError as error:
+        library = (error.name or str(error)).partition(".")[0]
         raise StorageError(
-            f"{url}: {error.name} is not installed; pip install 'mlops-assets[{str(store).lower()}]'"
+            f"{url}: {library} is not installed; pip install 'mlops-assets[{str(store).lower()}]'"
         ) from error
 
 
