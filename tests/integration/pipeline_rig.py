@@ -115,6 +115,12 @@ class PipelineRig:
         self.stop(name, number)
         self.start(name)
 
+    def revive(self) -> None:
+        """Start programs again that have ended by themselves, as an installation's supervisor does."""
+        for name in [name for name, (running, _) in self._running.items() if running.poll() is not None]:
+            self._running.pop(name)[1].close()
+            self.start(name)
+
     @property
     def _environment(self) -> dict[str, str]:
         given = {f"MLOPS_{name.upper()}": str(value) for name, value in self._more.items()}
