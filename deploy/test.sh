@@ -90,7 +90,7 @@ case "$tier" in
     system_packages
     for name in location_load house_price_model serving two_stage_run main_job \
       gateway prediction_log unit_costs verdict rollout_simulation rollout_live drift drift_report batch_scoring \
-      scoring_memory dask_search exporter_scrape console_pages alerting hosts image_sizes \
+      scoring_memory training_memory dask_search exporter_scrape console_pages alerting hosts image_sizes \
       ${MLOPS_REAL_DATA:+anomaly_scoring}; do
       .venv/bin/python -m "tests.benchmarks.$name" "$@"
     done
