@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -180,3 +181,20 @@ def test_a_connection_that_the_server_ended_is_made_again(with_dagster: Database
         )
     put("after")
     assert by_product(with_dagster).keys() == {"before", "after"}
+
+
+def test_many_ask_at_once_while_attempts_come(with_dagster: Database, put: Attempts) -> None:
+    """More than there are connections; sums and runs are of one state of the table, whoever counts them."""
+    put("homes")
+    asked = 3 * (with_dagster.engine.pool.size() + 8)
+
+    def consistent(number: int) -> bool:
+        if number % 5 == 0:
+            put("homes")
+        found = used(with_dagster, Period.of(None, NOW, days=7), "product", PRICES)
+        # Each attempt is of a run of its own here.
+        return found.items[0].runs == found.items[0].attempts == found.every["runs"]
+
+    with ThreadPoolExecutor(asked) as threads:
+        assert all(threads.map(consistent, range(asked)))
+    assert by_product(with_dagster)["homes"].attempts == 1 + -(-asked // 5)
