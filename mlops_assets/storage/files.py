@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from mlops_assets.storage.errors import StorageError as StorageError
 from mlops_assets.storage.errors import told as told
 
 if TYPE_CHECKING:
-    import pandas as pd
     from upath import UPath
 
 LONGEST_NAME = 200
@@ -180,13 +178,6 @@ class Storage:
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         self.write_bytes(name, text.encode())
 
-    def write_parquet(self, name: str, frame: pd.DataFrame) -> str:
-        """Write a frame as Parquet without its index, and return the SHA-256 of the file."""
-        with self._written_beside(name) as local:
-            with atomic_file(local) as file:
-                frame.to_parquet(file, index=False)
-            return sha256_of(local)
-
     def write_file(self, name: str, local: Path) -> None:
         """Copy a local file here."""
         if self.folder is not None:
@@ -205,17 +196,6 @@ class Storage:
             except FileNotFoundError as error:
                 raise StorageError(f"{self.locate(name)}: there is no such bucket or container") from error
 
-    @contextmanager
-    def _written_beside(self, name: str) -> Iterator[Path]:
-        """A local path to write a file at; for an object store, one that is uploaded at the end."""
-        if self.folder is not None:
-            yield self.folder / safe_name(name)
-            return
-        with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
-            local = Path(temporary) / safe_name(name)
-            yield local
-            self.write_file(name, local)
-
     def read_bytes(self, name: str) -> bytes:
         """The whole file."""
         with told(self.locate(name)):
@@ -230,19 +210,6 @@ class Storage:
             return json.loads(self.read_bytes(name))
         except ValueError as error:
             raise StorageError(f"{self.locate(name)}: not JSON: {error}") from error
-
-    def read_parquet(self, name: str) -> pd.DataFrame:
-        """The rows of a Parquet file."""
-        import io
-
-        import pandas as pd
-        import pyarrow as pa
-
-        data = self.read_bytes(name)
-        try:
-            return pd.read_parquet(io.BytesIO(data))
-        except pa.ArrowException as error:
-            raise StorageError(f"{self.locate(name)}: not a readable Parquet file: {error}") from error
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens when it isn't there."""

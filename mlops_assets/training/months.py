@@ -73,10 +73,3 @@ class Fingerprints:
             ordered = np.sort(np.concatenate(self._hashes[month])).astype("<u8")
             found[month] = {"rows": len(ordered), "sha256": hashlib.sha256(ordered.tobytes()).hexdigest()}
         return found
-
-
-def fingerprints(rows: pd.DataFrame, months: np.ndarray) -> dict[str, MonthFacts]:
-    """The facts of rows that are all there."""
-    counted = Fingerprints()
-    counted.add(rows, months)
-    return counted.facts()

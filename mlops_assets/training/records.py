@@ -35,7 +35,7 @@ class FeatureSet(Record):
     """Model columns of one data version, split: `file` under `<product>/features`.
 
     Where rows are divided in time, `trained_until` is the newest month to train on ("2022-12"), and `months` names the
-    file of `months.fingerprints` beside the table.
+    file of `months.Fingerprints` beside the table.
     """
 
     dataset: DataVersion

@@ -33,3 +33,12 @@ def report(
     file.write_text(json.dumps(result, indent=1) + "\n")
     show(result)
     return result
+
+
+def show_goals(result: Result) -> None:
+    """Print the figures, and which of the `goals` were met."""
+    for name, value in result.items():
+        if name != "goals":
+            print(f"{name.replace('_', ' '):<28} {value}")
+    for goal, met in result["goals"].items():
+        print(f"{goal}: {'met' if met else 'missed'}")

@@ -28,7 +28,7 @@ from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage, sha256_of
 from mlops_assets.training import feature_set
 from mlops_assets.training.records import FeatureSet
-from tests.benchmarks.reported import Result, report
+from tests.benchmarks.reported import Result, report, show_goals
 from tests.integration.scored_accidents import NAME, POLICY, accidents_in, product, raw
 from tests.servers import running_postgres
 
@@ -113,20 +113,11 @@ def measure(rounds: int, _: float) -> Result:
     }
 
 
-def show(result: Result) -> None:
-    """Print the figures."""
-    for name, value in result.items():
-        if name != "goals":
-            print(f"{name.replace('_', ' '):<28} {value}")
-    for goal, met in result["goals"].items():
-        print(f"{goal}: {'met' if met else 'missed'}")
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(*sys.argv[2:5], in_memory=int(sys.argv[5]))
     else:
         # Dagster tells of every event; a run of the platform doesn't write them to a terminal.
         logging.disable(logging.INFO)
-        made = report(RESULT, __doc__, measure, show, rounds=1, seconds=0.0)
+        made = report(RESULT, __doc__, measure, show_goals, rounds=1, seconds=0.0)
         sys.exit(0 if all(made["goals"].values()) else 1)

@@ -32,7 +32,7 @@ from mlops_assets.training.assets import product_assets
 from mlops_assets.training.catalogue import declared_products
 from mlops_assets.training.spec import Product
 from mlops_assets.training.tracking import Tracking
-from tests.benchmarks.reported import Result, report
+from tests.benchmarks.reported import Result, report, show_goals
 from tests.servers import running_mlflow, running_postgres
 
 RESULT = Path(__file__).parent / "results" / "training_memory.json"
@@ -155,20 +155,11 @@ def _measured(place: Path, url: str, mlflow_url: str) -> Result:
     }
 
 
-def show(result: Result) -> None:
-    """Print the figures."""
-    for name, value in result.items():
-        if name != "goals":
-            print(f"{name.replace('_', ' '):<28} {value}")
-    for goal, met in result["goals"].items():
-        print(f"{goal}: {'met' if met else 'missed'}")
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(*sys.argv[2:6], in_memory=int(sys.argv[6]) if sys.argv[6] else None)
     else:
         # Dagster tells of every event; a run of the platform doesn't write them to a terminal.
         logging.disable(logging.INFO)
-        made = report(RESULT, __doc__, measure, show, rounds=1, seconds=0.0)
+        made = report(RESULT, __doc__, measure, show_goals, rounds=1, seconds=0.0)
         sys.exit(0 if all(made["goals"].values()) else 1)

@@ -23,6 +23,7 @@ from mlops_assets.storage.folders import fetch_folder, publish_folder
 from mlops_assets.training.data.raw_file import SourceError
 from mlops_assets.training.data.sources import fetch
 from mlops_assets.training.data.spec import Source
+from tests.integration.stored_files import check_files
 from tests.servers import free_port
 
 ROWS = b"location,price\n" + b"Hebbal,60\n" * 20_000
@@ -201,24 +202,10 @@ def storage(s3: dict) -> Storage:
     return Storage(f"s3://store/{secrets.token_hex(4)}", s3)
 
 
-def test_files_in_an_object_store(storage: Storage) -> None:
-    import pandas as pd
-
-    folder = storage.at("house_prices", "v1")
-    assert not folder.exists("a.json")
-    assert folder.names() == ()
-    folder.write_json("a.json", {"b": "é"})
-    folder.write_json("a.json", {"b": "ü"})
-    assert folder.read_json("a.json") == {"b": "ü"}
-    frame = pd.DataFrame({"x": range(1000), "y": ["a", None] * 500})
-    digest = folder.write_parquet("rows.parquet", frame)
-    assert folder.sha256("rows.parquet") == digest
-    pd.testing.assert_frame_equal(folder.read_parquet("rows.parquet"), frame)
-    assert folder.names() == ("a.json", "rows.parquet")
-    assert storage.at("house_prices").names() == ("v1",)
-    assert (folder.root / "a.json").read_bytes() == folder.read_bytes("a.json")
-    with pytest.raises(MissingFileError, match=r"s3://store/.*/v1/none: there is no such file"):
-        folder.read_bytes("none")
+def test_files_in_an_object_store(storage: Storage, tmp_path: Path) -> None:
+    check_files(storage, tmp_path)
+    with pytest.raises(MissingFileError, match=r"s3://store/.*/none: there is no such file"):
+        storage.read_bytes("none")
 
 
 def test_a_folder_in_an_object_store(storage: Storage, tmp_path: Path) -> None:

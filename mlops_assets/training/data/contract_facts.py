@@ -132,7 +132,6 @@ class CleanFacts:
         self.contract, self.today = contract, today or date.today()
         self.rows = 0
         self.dropped: Counter[str] = Counter()
-        self.handled: Counter[str] = Counter()
         self.columns: dict[str, ColumnFacts] = {}
         self.compared = known or {}
         self._hashes: list[np.ndarray] = []
@@ -144,7 +143,6 @@ class CleanFacts:
         rows = cleaned.rows
         self.rows += len(rows)
         self.dropped.update(cleaned.dropped)
-        self.handled.update(cleaned.handled)
         self._hashes.append(pd.util.hash_pandas_object(rows, index=False).to_numpy())
         for column in self.contract.columns:
             if column.name in rows.columns:

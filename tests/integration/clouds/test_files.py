@@ -7,39 +7,23 @@ import os
 import signal
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from mlops_assets.storage.files import MissingFileError, Storage, StorageError
 from mlops_assets.storage.folders import fetch_folder, publish_folder
 from tests.integration.clouds.emulators import Cloud
+from tests.integration.stored_files import check_files
 
 # More than is sent in one piece.
 LARGE = 110 << 20
 
 
-def test_files_are_written_replaced_read_and_listed(storage: Storage) -> None:
-    folder = storage.at("house_prices", "v1")
-    assert not folder.exists("a.json")
-    assert folder.names() == ()
-    folder.write_json("a.json", {"b": "é"})
-    folder.write_json("a.json", {"b": "ü"})
-    assert folder.read_json("a.json") == {"b": "ü"}
-    frame = pd.DataFrame({"x": range(1000), "y": ["a", None] * 500})
-    digest = folder.write_parquet("rows.parquet", frame)
-    assert folder.sha256("rows.parquet") == digest
-    pd.testing.assert_frame_equal(folder.read_parquet("rows.parquet"), frame)
-    assert folder.names() == ("a.json", "rows.parquet")
-    assert storage.at("house_prices").names() == ("v1",)
-    assert (folder.exists("a.json"), storage.at("house_prices").exists("v1")) == (True, False)
-    assert (folder.root / "a.json").read_bytes() == folder.read_bytes("a.json")
-    folder.remove("a.json")
-    folder.remove("a.json")
-    assert folder.names() == ("rows.parquet",)
+def test_files_are_written_replaced_read_and_listed(storage: Storage, tmp_path: Path) -> None:
+    check_files(storage, tmp_path)
 
 
 def test_a_missing_file_is_told(storage: Storage, tmp_path: Path) -> None:
-    for read in (storage.read_bytes, storage.sha256, storage.read_parquet):
+    for read in (storage.read_bytes, storage.sha256):
         with pytest.raises(MissingFileError, match=f"{storage.url}/none: there is no such file"):
             read("none")
     with pytest.raises(MissingFileError, match="there is no such file"):

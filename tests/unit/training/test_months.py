@@ -6,11 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.training.months import fingerprints, months_of, train_until
+from mlops_assets.training.months import Fingerprints, MonthFacts, months_of, train_until
 
 
 def frame(*times: str, **columns: list[object]) -> pd.DataFrame:
     return pd.DataFrame({"at": [pd.Timestamp(time) for time in times], **columns})
+
+
+def fingerprints(rows: pd.DataFrame, months: np.ndarray) -> dict[str, MonthFacts]:
+    counted = Fingerprints()
+    counted.add(rows, months)
+    return counted.facts()
 
 
 def test_rows_are_named_by_their_month() -> None:
