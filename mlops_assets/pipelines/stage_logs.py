@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from mlops_assets.runs.kept_logs import KeptLogs
 from mlops_assets.sandbox.log_lines import LogLine
 from mlops_assets.storage.files import StorageError, safe_name, told
 
@@ -83,10 +84,14 @@ class _Writer:
 
 
 class StageLogs:
-    """The logs of all stages, below one folder: `<run id>/<stage>/<attempt>.jsonl`. Makes nothing until it writes."""
+    """The logs of all stages, below one folder: `<run id>/<stage>/<attempt>.jsonl`. Makes nothing until it writes.
 
-    def __init__(self, folder: Path) -> None:
+    Logs of a run that another host has written are brought from their copy, if there are copies.
+    """
+
+    def __init__(self, folder: Path, kept: KeptLogs | None = None) -> None:
         self.folder = folder
+        self._kept = kept
 
     @contextmanager
     def writer(self, run_id: str, stage: str, attempt: int) -> Iterator[Write]:
@@ -121,6 +126,7 @@ class StageLogs:
         it could mark its own end; it is asked only when nothing else tells. Raises StorageError.
         """
         path = self._path(run_id, stage, attempt)
+        self._bring(run_id)
         page = _page(path, after, limit)
         if not page.caught_up or page.ended:
             return page.lines, page.ended
@@ -133,6 +139,7 @@ class StageLogs:
     def attempts(self, run_id: str, stage: str) -> list[int]:
         """The numbers of the attempts that have a log, smallest first. Raises StorageError."""
         folder = self.folder / safe_name(run_id) / safe_name(stage)
+        self._bring(run_id)
         with told(folder):
             names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         numbers = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
@@ -140,7 +147,9 @@ class StageLogs:
 
     def before_last(self, run_id: str, stage: str, attempt: int, count: int) -> int:
         """The number of the line before the last `count`, of which as many count as fit a page. Raises StorageError."""
-        return _before_last(self._path(run_id, stage, attempt), count)
+        path = self._path(run_id, stage, attempt)
+        self._bring(run_id)
+        return _before_last(path, count)
 
     def text(self, run_id: str, stage: str, attempt: int, after: int = 0) -> Iterator[str]:
         """The log in blocks of text: time, level and text of a line a line. Raises StorageError."""
@@ -150,6 +159,10 @@ class StageLogs:
                 return
             yield "".join(_as_text(line) for line in lines)
             after = lines[-1].number
+
+    def _bring(self, run_id: str) -> None:
+        if self._kept is not None:
+            self._kept.bring(run_id)
 
     def _path(self, run_id: str, stage: str, attempt: int) -> Path:
         return self.folder / safe_name(run_id) / safe_name(stage) / f"{int(attempt)}{SUFFIX}"

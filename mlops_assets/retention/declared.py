@@ -156,6 +156,13 @@ _DAGSTER = (
         sweep="run_logs",
     ),
     Kept(
+        "copies of what runs printed",
+        "in an object store only; those of declared pipelines' stages by MLOPS_ARTIFACT_DAYS",
+        "run_log_days",
+        storage=("run_logs",),
+        sweep="run_log_copies",
+    ),
+    Kept(
         "files that stages hand on",
         "with their run, unless a run that is left refers to them",
         "run_days",

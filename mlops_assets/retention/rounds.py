@@ -20,6 +20,7 @@ from mlops_assets.retention import (
     mlflow_runs,
     rollout_counts,
     run_files,
+    run_logs,
 )
 from mlops_assets.retention.round import Round, Swept
 from mlops_assets.storage.files import StorageError
@@ -28,7 +29,8 @@ from mlops_assets.storage.files import StorageError
 NIGHTLY: dict[str, Callable[[Round], Swept]] = {
     "pipeline_files": by_capability.pipeline_files,
     "stage_usage": by_capability.stage_usage,
-    "run_logs": run_files.run_logs,
+    "run_logs": run_logs.sweep,
+    "run_log_copies": run_logs.copies,
     "log_files": log_files.sweep,
     "rollout_counts": rollout_counts.sweep,
     "replaced_scores": leftovers.replaced_scores,

@@ -1,7 +1,8 @@
 """Files that stages handed on go when Dagster no longer tells of their run, unless a run that is left refers to them.
 
 Records of `io_managers` below `references`, tables of features, trained models and charts of a product: each is named
-by its run. Add here another file with a run's name. Keep out releases, data versions and what declared pipelines leave.
+by its run. Add here another file with a run's name. Keep out releases, data versions, what declared pipelines leave
+and what runs printed (`run_logs`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from pathlib import Path
 
 from mlops_assets.retention.dagster_runs import living
 from mlops_assets.retention.round import Round, Swept
+from mlops_assets.runs.kept_logs import FOLDER as COPIES
 from mlops_assets.sandbox.collect import remove_folder
 from mlops_assets.storage.files import MissingFileError, Storage, StorageError, told
 
 REFERENCES = "references"
 OF_RUNS = ("models", "charts", "features")
 # Of the storage root's folders, those that aren't a product's.
-NOT_PRODUCTS = frozenset({REFERENCES, "pipelines", "mlflow"})
+NOT_PRODUCTS = frozenset({REFERENCES, "pipelines", "mlflow", COPIES})
 _PRODUCT = re.compile(r"[a-z][a-z0-9_]*")
 _NAMED = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})((?:\.\w+)*)")
 
@@ -46,17 +48,6 @@ def sweep(work: Round) -> Swept:
 def products(storage: Storage) -> list[str]:
     """Names of the products that have files."""
     return [name for name in _names(storage) if name not in NOT_PRODUCTS and _PRODUCT.fullmatch(name)]
-
-
-def run_logs(work: Round) -> Swept:
-    """Remove what runs printed that is older than `MLOPS_RUN_LOG_DAYS`; the runs themselves may stay."""
-    folder = work.settings.logs / "runs"
-    done = Swept()
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if work.over:
-            return done + Swept(unfinished=True)
-        done += remove_old_folder(work, path, work.settings.run_log_days)
-    return done
 
 
 def remove_old_folder(work: Round, path: Path, days: int) -> Swept:

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_assets.runs.current import set_current_run
+from mlops_assets.runs.kept_logs import keep_at_end
 from mlops_assets.runs.process import ProcessIdentity
 from mlops_assets.runs.protocol import GO, Launch, Started, encode
+from mlops_assets.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +57,10 @@ def run_child(request: Launch, connection: socket.socket, output: Path) -> int:
         connection.close()
     if go != GO:
         return 2
-    return execute(request.run_id, request.instance_ref)
+    code = execute(request.run_id, request.instance_ref)
+    # The run has ended for everybody; its process stays a moment.
+    keep_at_end(request.run_id, load())
+    return code
 
 
 def isolate(run_id: str, output: Path) -> None:

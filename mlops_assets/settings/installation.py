@@ -304,6 +304,11 @@ class Settings(DatabaseSettings, HostSettings, ClusterSettings, ProviderSettings
         return self.home / "repositories"
 
     @property
+    def run_logs(self) -> Path:
+        """What runs printed: a folder for each."""
+        return self.logs / "runs"
+
+    @property
     def stage_logs(self) -> Path:
         """What stages printed and logged: a file for each attempt."""
         return self.logs / "stages"
@@ -324,7 +329,7 @@ class Settings(DatabaseSettings, HostSettings, ClusterSettings, ProviderSettings
             # Not MLOPS_CODE_PORT: whoever is given both that and the offset would move it twice.
             "MLOPS_CODE_SERVER_PORT": str(self.ports.code),
             "MLOPS_PIPELINES_SERVER_PORT": str(self.ports.pipelines),
-            "MLOPS_COMPUTE_LOGS": str(self.logs / "runs"),
+            "MLOPS_COMPUTE_LOGS": str(self.run_logs),
             "MLOPS_MAX_CONCURRENT_RUNS": str(self.max_concurrent_runs),
             "MLOPS_MAX_CONCURRENT_PIPELINE_RUNS": str(self.max_concurrent_pipeline_runs),
             "MLOPS_MAX_CONCURRENT_TRAININGS": str(self.max_concurrent_trainings),

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops_assets.storage.files import PARTIAL, MissingFileError, Storage, StorageError, safe_name
+from mlops_assets.storage import remote
+from mlops_assets.storage.files import PARTIAL, MissingFileError, Storage, StorageError, safe_name, told
 
 
 def publish_folder(local: Path, storage: Storage, *, manifest: str) -> None:
@@ -39,12 +42,33 @@ def fetch_folder(storage: Storage, into: Path, *, manifest: str) -> None:
         raise StorageError(f"{into} already exists")
     partial = into.parent / f".{secrets.token_hex(8)}{PARTIAL}"
     try:
-        _fetch(storage, partial)
+        fetch_files(storage, partial)
         os.rename(partial, into)
     except OSError as error:
         raise StorageError(f"{into}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def last_written(storage: Storage) -> datetime | None:
+    """When the newest file of a folder, and of those in it, was written; None when there are none."""
+    if storage.folder is not None:
+        times = [path.stat().st_mtime for path in storage.folder.rglob("*") if path.is_file()]
+        return datetime.fromtimestamp(max(times), UTC) if times else None
+    with told(storage.url):
+        fs, prefix = remote.filesystem(storage.url, storage.options), remote.key_of(storage.url)
+        written = [remote.written_at(facts) for facts in fs.find(prefix, detail=True).values()]
+    return max(filter(None, written), default=None)
+
+
+def remove_files(storage: Storage) -> None:
+    """Remove a folder with all that is in it; nothing happens when it isn't there."""
+    with told(storage.url), suppress(FileNotFoundError):
+        if storage.folder is not None:
+            shutil.rmtree(storage.folder)
+            return
+        fs, prefix = remote.filesystem(storage.url, storage.options), remote.key_of(storage.url)
+        fs.rm(prefix, recursive=True)
 
 
 def _files(local: Path) -> list[str]:
@@ -61,10 +85,11 @@ def _files(local: Path) -> list[str]:
     return found
 
 
-def _fetch(storage: Storage, into: Path) -> None:
+def fetch_files(storage: Storage, into: Path) -> None:
+    """Copy every file of a folder, and of those in it, to a local one, which isn't made when there are none."""
     for name in storage.names():
         target = into / safe_name(name)
         if storage.exists(name):
             storage.read_file(name, target)
         else:
-            _fetch(storage.at(name), target)
+            fetch_files(storage.at(name), target)

@@ -46,7 +46,10 @@ RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
 
 @dataclass
 class Options:
-    """What differs between platforms; `launcher`, `coordinator` and `settings` are a line of YAML each."""
+    """What differs between platforms; `launcher`, `coordinator` and `settings` are a line of YAML each.
+
+    In an object store at `storage_url`, if that is given, copies of what runs print are kept.
+    """
 
     forked: bool = True
     max_concurrent_runs: int = 10
@@ -58,6 +61,7 @@ class Options:
     launcher: str = ""
     coordinator: str = ""
     settings: str = ""
+    storage_url: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -224,9 +228,10 @@ class Platform:
         # A copy of what is tested: an edit of the project while the tests run must not look like a change
         # of code.
         package = self.folder / "code" / "mlops_assets"
-        shutil.copytree(
-            PROJECT / "mlops_assets" / "runs", package / "runs", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        for name in ("runs", "settings", "storage"):
+            shutil.copytree(
+                PROJECT / "mlops_assets" / name, package / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         shutil.copy(PROJECT / "mlops_assets" / "__init__.py", package)
         self.socket = str(self.folder / "private" / "fork.sock")
         self.client = ForkServerClient(self.socket)
@@ -268,9 +273,10 @@ class Platform:
         ours, theirs = "mlops_assets.runs.compute_logs", "dagster._core.storage.local_compute_log_manager"
         logs = ours if self.options.direct_logs else theirs
         log_class = "DirectComputeLogManager" if self.options.direct_logs else "LocalComputeLogManager"
+        kept = f', storage_url: "{self.options.storage_url}"' if self.options.storage_url else ""
         text = textwrap.dedent(f"""\
             storage: {{postgres: {{postgres_url: "{self.database}"}}}}
-            compute_logs: {{module: {logs}, class: {log_class}, config: {{base_dir: "{home}/logs"}}}}
+            compute_logs: {{module: {logs}, class: {log_class}, config: {{base_dir: "{home}/logs/runs"{kept}}}}}
             telemetry: {{enabled: false}}
             run_monitoring: {{enabled: true, poll_interval_seconds: {self.options.monitoring_seconds}}}
             {self.options.settings}
@@ -311,6 +317,8 @@ class Platform:
         kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         return kept | {
             "DAGSTER_HOME": str(self.folder / "home"),
+            "MLOPS_HOME": str(self.folder / "home"),
+            "MLOPS_STORAGE_URL": self.options.storage_url or str(self.folder / "storage"),
             "RUN_TEST_FOLDER": str(self.folder),
             "RUN_TEST_SOCKET": self.socket,
             "PYTHONPATH": str(self.folder / "code"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mlops_assets.storage.files import Storage, sha256_of
+from mlops_assets.storage.folders import fetch_files, last_written, remove_files
 
 
 def check_files(storage: Storage, folder: Path) -> None:
@@ -27,3 +29,19 @@ def check_files(storage: Storage, folder: Path) -> None:
     kept.remove("a.json")
     kept.remove("a.json")
     assert kept.names() == ("rows",)
+    check_whole_folders(storage, folder)
+
+
+def check_whole_folders(storage: Storage, folder: Path) -> None:
+    """A folder in a folder is brought, dated and removed with all that is in it, and nothing beside it."""
+    whole, beside = storage.at("whole"), storage.at("whole2")
+    assert last_written(whole) is None
+    remove_files(whole)
+    for place in (whole, whole.at("inner"), beside):
+        place.write_bytes("rows", b"row")
+    before = datetime.now(UTC)
+    assert abs((last_written(whole) or before) - before) < timedelta(minutes=10)
+    fetch_files(whole, folder / "brought")
+    assert sorted(path.name for path in (folder / "brought").rglob("rows")) == ["rows", "rows"]
+    remove_files(whole)
+    assert (last_written(whole), beside.read_bytes("rows")) == (None, b"row")

@@ -17,6 +17,7 @@ from mlops_assets.api.pipelines.statistics import statistics_routes
 from mlops_assets.api.pipelines.templates import template_routes
 from mlops_assets.pipelines.dagster_instance import opener
 from mlops_assets.pipelines.stage_logs import StageLogs
+from mlops_assets.runs.kept_logs import STAGES, KeptLogs
 from mlops_assets.settings import Settings
 from mlops_assets.storage.database import Database
 from mlops_assets.storage.files import Storage
@@ -27,11 +28,12 @@ RESERVED = frozenset({"platform"})
 
 def parts_of(settings: Settings, database: Database, products: frozenset[str]) -> Parts:
     """What the routes work with in this installation. Nothing is opened before it is needed."""
+    storage = Storage(settings.storage)
     return Parts(
         settings=settings,
         database=database,
-        storage=Storage(settings.storage),
-        logs=StageLogs(settings.stage_logs),
+        storage=storage,
+        logs=StageLogs(settings.stage_logs, KeptLogs.of(storage, STAGES, settings.stage_logs)),
         instance=opener(settings),
         reserved=products | RESERVED,
     )

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from mlops_assets.retention import dagster_runs, leftovers, log_files, run_files
+from mlops_assets.retention import dagster_runs, leftovers, log_files, run_files, run_logs
 from mlops_assets.retention.round import Swept
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.settings import Settings
@@ -88,7 +88,7 @@ def test_what_runs_printed_goes_sooner_than_they_do(old: OldPlatform) -> None:
         aged(path, days)
         aged(path.parent, days)
         printed.append(path)
-    assert run_files.run_logs(old.round()).removed == 1
+    assert run_logs.sweep(old.round()).removed == 1
     assert [path.exists() for path in printed] == [False, True]
 
 
