@@ -8,9 +8,11 @@ sent on both sides: products' runs alone may use this, never a service or a stag
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.compute.installed import installed
@@ -111,8 +113,8 @@ def connected(address: str, seconds: float = CONNECT_SECONDS) -> Iterator[Client
             client.close(timeout=seconds)
 
 
-def workers_now(address: str, client: Client) -> int:
-    """How many workers the scheduler has. Raises ClusterError."""
+def worker_threads(address: str, client: Client) -> list[int]:
+    """How many threads each worker that the scheduler has now works with. Raises ClusterError."""
     scheduler = client.scheduler
     if scheduler is None:
         raise ClusterError(address, LOST)
@@ -120,11 +122,16 @@ def workers_now(address: str, client: Client) -> int:
         told = client.sync(scheduler.identity, n_workers=-1, callback_timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError) as error:
         raise ClusterError(address, LOST) from error
-    return len(told["workers"])
+    return [worker["nthreads"] for worker in told["workers"].values()]
 
 
-def results(address: str, client: Client, futures: Collection[Future], deadline: float) -> Iterator[Any]:
+def results(
+    address: str, client: Client, futures: Iterable[Future], deadline: float, at_once: int = sys.maxsize
+) -> Iterator[Any]:
     """What the tasks return, as each is finished, until `deadline` by the monotonic clock; the others are cancelled.
+
+    The next of `futures` is taken when fewer than `at_once` are waited for, and not before the results until then were
+    given: what submits them can go by those.
 
     The scheduler has a lost worker's tasks done again by others. A task that has begun on a worker can't be
     interrupted: it ends there, and nobody hears of it. Raises ClusterError when the cluster is lost, and what a task
@@ -132,10 +139,14 @@ def results(address: str, client: Client, futures: Collection[Future], deadline:
     """
     from distributed import CancelledError, wait
 
-    waiting = set(futures)
+    coming = iter(futures)
+    waiting: set[Future] = set()
     workers_seen = time.monotonic()
     try:
-        while waiting and (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - time.monotonic()) > 0:
+            waiting |= _submitted(address, client, coming, at_once - len(waiting))
+            if not waiting:
+                return
             try:
                 with client.as_current():
                     waited = wait(waiting, timeout=min(left, LOOK_SECONDS), return_when="FIRST_COMPLETED")
@@ -157,6 +168,18 @@ def results(address: str, client: Client, futures: Collection[Future], deadline:
     finally:
         if waiting and client.status == "running":
             client.cancel(list(waiting), force=True)
+
+
+def _submitted(address: str, client: Client, coming: Iterator[Future], count: int) -> set[Future]:
+    """The next futures. What is submitted while a client looks for its scheduler again would never be done."""
+    from distributed.client import ClosedClientError
+
+    try:
+        if client.status == "running":
+            return set(islice(coming, count))
+    except ClosedClientError as error:
+        raise ClusterError(address, LOST) from error
+    raise ClusterError(address, LOST)
 
 
 def _result(address: str, future: Future) -> Any:
@@ -184,7 +207,7 @@ def _workers_seen(address: str, client: Client, seen: float) -> float:
     """When workers were last seen, by the monotonic clock."""
     if client.status != "running":
         raise ClusterError(address, LOST)
-    if workers_now(address, client):
+    if worker_threads(address, client):
         return time.monotonic()
     if time.monotonic() - seen > WORKERLESS_SECONDS:
         raise ClusterError(address, f"no worker is left, for {WORKERLESS_SECONDS:g} s")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from mlops_assets.compute.cluster import ClusterError, connected, workers_now
+from mlops_assets.compute.cluster import ClusterError, connected, worker_threads
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -48,7 +48,7 @@ def place_of_work(settings: Settings, rows: int, warned: Warned) -> Iterator[Pla
         if settings.dask_address is not None and rows >= settings.dask_min_rows:
             try:
                 client = opened.enter_context(connected(settings.dask_address))
-                count = workers_now(settings.dask_address, client)
+                count = len(worker_threads(settings.dask_address, client))
             except ClusterError as error:
                 place.give_up(error)
             else:

@@ -12,13 +12,18 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 
-from mlops_assets.compute.cluster import ClusterError, results
+from mlops_assets.compute.cluster import ClusterError, results, worker_threads
 from mlops_assets.compute.place import Place
 from mlops_assets.runs import usage
 from mlops_assets.training.spec import Search
 from mlops_assets.training.threads import one_thread
+from mlops_assets.training.trial_order import TrialOrder
 from mlops_assets.training.trials import Fold, Folds, Part, Task, TrainingSet, attempt, encode
+
+# So many tasks wait at the workers, which have no pause between two.
+AHEAD = 1
 
 
 def run(place: Place, data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float) -> Iterator[Part]:
@@ -55,13 +60,19 @@ def _in_processes(data: TrainingSet, spec: Search, tasks: Sequence[Task], deadli
     # Fresh processes: a fork would copy locks that other threads hold and OpenMP's state, and hang.
     context = multiprocessing.get_context("spawn")
     workers = min(spec.workers, len(tasks))
+    order = TrialOrder(tasks, workers, deadline)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(data, spec))
-    waiting: set[Future[Part]] = {pool.submit(_attempt, task) for task in tasks}
+    waiting: set[Future[Part]] = set()
     try:
-        while waiting and (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - time.monotonic()) > 0:
+            waiting |= {pool.submit(_attempt, task) for task in islice(order, workers + AHEAD - len(waiting))}
+            if not waiting:
+                break
             ready, waiting = wait(waiting, timeout=left, return_when=FIRST_COMPLETED)
             for future in ready:
-                yield future.result()
+                part = future.result()
+                order.heard(part)
+                yield part
     finally:
         _stop(pool, at_once=bool(waiting))
 
@@ -112,12 +123,11 @@ def _on_cluster(
         raise ClusterError(place.address, f"it doesn't take the data: {type(error).__name__}") from error
     numbers = sorted({task.fold for task in tasks})
     encoded = {n: client.submit(_encode_there, sent, spec.folds, n, pure=False) for n in numbers}
-    # In the declared order, as on this machine: what the time limit cuts off is the end.
-    parts = [
-        client.submit(_attempt_there, task, encoded[task.fold], spec.seed, pure=False, priority=-task.trial)
-        for task in tasks
-    ]
-    for part, used in results(place.address, client, parts, deadline):
+    threads = sum(worker_threads(place.address, client))
+    order = TrialOrder(tasks, threads, deadline)
+    parts = (client.submit(_attempt_there, task, encoded[task.fold], spec.seed, pure=False) for task in order)
+    for part, used in results(place.address, client, parts, deadline, at_once=threads + AHEAD):
+        order.heard(part)
         usage.add_elsewhere(used)
         yield part
 

@@ -69,7 +69,7 @@ ALLOWED = {
 # Pure files: maths, rules and specs that must stay free of Dagster, MLflow and servers.
 PURE = [
     *(f"training/{name}.py" for name in ("spec", "gates", "scores", "split", "search", "families")),
-    *(f"training/{name}.py" for name in ("trials", "trial_places")),
+    *(f"training/{name}.py" for name in ("trials", "trial_order", "trial_places")),
     *(f"compute/{name}.py" for name in ("cluster", "installed", "place")),
     *(f"training/data/{name}.py" for name in ("spec", "contract", "contract_facts", "live_labels")),
     *("training/objectives.py", "notifications/from_alerts.py"),
