@@ -94,6 +94,15 @@ def build(release: Path, serving: Serving, home: Path) -> str:
     return tag
 
 
+def packed(tag: str, home: Path, folder: Path) -> Path:
+    """The Bento as one file in `folder`, which `bentoml import` takes. Raises BentoError."""
+    file = folder / "release.bento"
+    said = _bentoml(tag, home, folder, "export", tag, str(file))
+    if not file.is_file():
+        raise BentoError(f"{tag}: {said}")
+    return file
+
+
 def _write_sources(context: Path, manifest: Manifest) -> None:
     root = Path(__file__).resolve().parent.parent
     wanted = [*(root / "inference").rglob("*.py"), root / "mlops_assets" / "__init__.py"]
@@ -150,14 +159,20 @@ def _exists(tag: str, home: Path) -> bool:
 
 
 def _run_build(context: Path, tag: str, home: Path) -> None:
-    command = [sys.executable, "-m", "bentoml", "build", str(context), "--version", tag.partition(":")[2]]
+    home.mkdir(parents=True, exist_ok=True)
+    said = _bentoml(tag, home, context, "build", str(context), "--version", tag.partition(":")[2])
+    if not _exists(tag, home):
+        raise BentoError(f"{tag}: {said}")
+
+
+def _bentoml(tag: str, home: Path, folder: Path, *arguments: str) -> str:
+    """The end of what BentoML's command said. Raises BentoError when it takes too long."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLOPS_SERVING_")}
     environment |= {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(home.absolute()), "PIP_NO_INDEX": "1"}
-    home.mkdir(parents=True, exist_ok=True)
     try:
         done = subprocess.run(
-            command,
-            cwd=context,
+            [sys.executable, "-m", "bentoml", *arguments],
+            cwd=folder,
             env=environment,
             capture_output=True,
             text=True,
@@ -166,5 +181,4 @@ def _run_build(context: Path, tag: str, home: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise BentoError(f"{tag}: BentoML did not finish within {BUILD_SECONDS} s") from error
-    if not _exists(tag, home):
-        raise BentoError(f"{tag}: {(done.stderr or done.stdout).strip()[-2000:]}")
+    return (done.stderr or done.stdout).strip()[-2000:]

@@ -26,7 +26,7 @@ _OURS = (
         "for ever: the ledger names them, and any of them can serve again",
         tables=_in("mlops", "release"),
         home=("bentos",),
-        storage=("*/releases", "*/references"),
+        storage=("*/releases", "*/references", "*/bentos"),
         oldest="mlops.release.created_at",
     ),
     Kept("releases never published", "of no use to anybody; the numbers stay given", 30, sweep="unpublished_releases"),

@@ -67,7 +67,7 @@ def unpublished_releases(work: Round) -> Swept:
         found = session.execute(reserved.order_by(Release.product, Release.version)).all()
     done = Swept()
     for product, version in found:
-        for kind in ("releases", "references"):
+        for kind in ("releases", "references", "bentos"):
             folder = work.storage.at(product, kind, str(version))
             if folder.folder is None:
                 for inside, name in _files(folder):

@@ -77,6 +77,9 @@ def release(
             publish_folder(local, folder, manifest=RELEASE_FILE)
         manifest = read_release(local, shown=folder.url)
         bento = build_bento(product, local, settings.home / "bentos")
+        if bento and storage.folder is None:
+            # Where the storage is elsewhere, nothing that lasts is on this host's disk alone.
+            keep_bento(bento, settings.home / "bentos", storage.at(product.name, "bentos", str(version)))
     registered = tracking.register(
         product.name,
         trained.mlflow_model_uri,
@@ -156,6 +159,15 @@ def build_bento(product: Product, local: Path, home: Path) -> str:
     from inference.bento import build
 
     return build(local, product.serving, home)
+
+
+def keep_bento(tag: str, home: Path, folder: Storage) -> None:
+    """Copy the Bento there as one file. Raises BentoError, StorageError."""
+    from inference.bento import packed
+
+    with tempfile.TemporaryDirectory(prefix="mlops-") as temporary:
+        file = packed(tag, home, Path(temporary))
+        folder.write_file(file.name, file)
 
 
 def _role(state: State, version: int) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,6 +105,13 @@ def test_a_product_is_trained_released_and_tracked_there(
     assert release.uri.startswith(f"{url}/")
     fetch_folder(Storage(release.uri), tmp_path / "fetched", manifest="release.json")
     assert (tmp_path / "fetched" / "model.onnx").stat().st_size > 0
+
+    bento = str((release.manifest or {})["bento"])
+    storage.at("loans", "bentos", str(release.version)).read_file("release.bento", tmp_path / "release.bento")
+    elsewhere = {"BENTOML_HOME": str(tmp_path / "elsewhere"), "BENTOML_DO_NOT_TRACK": "true"}
+    command = [sys.executable, "-m", "bentoml", "import", str(tmp_path / "release.bento")]
+    done = subprocess.run(command, env=os.environ | elsewhere, capture_output=True, text=True, timeout=120, check=False)
+    assert (tmp_path / "elsewhere" / "bentos" / bento.replace(":", "/") / "bento.yaml").is_file(), done.stderr
 
     client = MlflowClient(mlflow_url)
     run = client.get_model_version_by_alias("loans", "champion").run_id
