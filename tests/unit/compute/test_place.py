@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield object()
 
     monkeypatch.setattr(place, "connected", connected)
-    monkeypatch.setattr(place, "workers_now", lambda address, client: 1)
+    monkeypatch.setattr(place, "worker_threads", lambda address, client: [1])
     return addresses
 
 
