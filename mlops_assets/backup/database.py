@@ -18,7 +18,6 @@ from mlops_assets.backup.record import SCHEMAS, BackupError, Table
 from mlops_assets.installation import postgres, schema
 from mlops_assets.installation.supervisor import Supervisor
 from mlops_assets.settings import Settings
-from mlops_assets.storage.database import MIGRATIONS
 
 JOBS = 2
 # Where Debian and its like keep every version of the programs.
@@ -106,25 +105,6 @@ def restore(settings: Settings, folder: Path) -> None:
             connection.execute(text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
     engine.dispose()
     _run(settings, "pg_restore", [f"--jobs={JOBS}", "--exit-on-error", "--no-owner", "--no-privileges", str(folder)])
-
-
-def revision_of(connection: Connection) -> str:
-    """Which of the platform's migrations the tables are at; empty without tables."""
-    from alembic.runtime.migration import MigrationContext
-
-    names = {"version_table": "migration", "version_table_schema": "mlops"}
-    return MigrationContext.configure(connection, opts=names).get_current_revision() or ""
-
-
-def knows(revision: str) -> bool:
-    """Whether this version of the platform has that migration."""
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    try:
-        return not revision or ScriptDirectory(str(MIGRATIONS)).get_revision(revision) is not None
-    except CommandError:
-        return False
 
 
 def tables(settings: Settings) -> list[str]:

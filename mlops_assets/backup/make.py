@@ -16,6 +16,7 @@ from mlops_assets.backup.new_folder import new_folder
 from mlops_assets.backup.record import DATABASE_FOLDER, RECORD_FILE, File, Record
 from mlops_assets.installation.report import Report
 from mlops_assets.settings import Settings
+from mlops_assets.storage import revisions
 from mlops_assets.storage.files import atomic_file, sha256_of
 
 PACKAGES = ("dagster", "mlflow")
@@ -41,7 +42,7 @@ def _save(settings: Settings, folder: Path, report: Report) -> Record:
             database.dump(settings, name, folder / DATABASE_FOLDER)
         with report.step("Sum up its tables"):
             tables = database.fingerprints(connection)
-        revision = database.revision_of(connection)
+        revision = revisions.revision_of(connection)
     dumped = {
         f"{DATABASE_FOLDER}/{path.name}": File(bytes=path.stat().st_size, sha256=sha256_of(path))
         for path in sorted((folder / DATABASE_FOLDER).iterdir())

@@ -19,6 +19,7 @@ from mlops_assets.installation.report import Report
 from mlops_assets.installation.supervisor import Supervisor
 from mlops_assets.installation.up import RESTORING, exclusive, prepare_home
 from mlops_assets.settings import Settings
+from mlops_assets.storage import revisions
 
 MOST_NAMED = 5
 # Columns that tell where files are, by their whole address. Everything else names files below the storage root.
@@ -85,7 +86,7 @@ def _refuse_later(record: Record) -> None:
             raise BackupError(
                 f"the backup was made with {name} {theirs}, which is later than this one's {version(name)}"
             )
-    if not database.knows(record.revision):
+    if not revisions.knows(record.revision):
         raise BackupError(f"the backup's tables are at {record.revision!r}, which version {version(OWN)} doesn't know")
 
 

@@ -28,6 +28,7 @@ from mlops_assets.installation.report import Report
 from mlops_assets.pipelines import yaml_file
 from mlops_assets.pipelines.spec import PipelineSpec
 from mlops_assets.settings import Settings
+from mlops_assets.storage import revisions
 from mlops_assets.storage.files import atomic_file, sha256_of
 from mlops_assets.storage.parquet_rows import write_rows
 from mlops_assets.training.catalogue import declared_products
@@ -83,7 +84,7 @@ def _export(settings: Settings, folder: Path, asked: Asked, report: Report) -> E
             with report.step("Write pipelines"):
                 _pipelines(connection, folder)
         wanted = _wanted(connection, products, asked)
-        revision = database.revision_of(connection)
+        revision = revisions.revision_of(connection)
     with report.step("Copy files"):
         prefix = f"{STORAGE_FOLDER}/"
         sources = {

@@ -20,6 +20,7 @@ from mlops_assets.installation.programs import PYTHON
 from mlops_assets.settings import PROJECT, Settings
 from mlops_assets.storage import rights
 from mlops_assets.storage.database import Database, make_schema
+from mlops_assets.storage.revisions import NewerTablesError
 
 CONNECT_SECONDS = 60.0
 MIGRATE_SECONDS = 180
@@ -56,7 +57,11 @@ def wait_for_database(settings: Settings) -> None:
 
 
 def migrate(settings: Settings) -> bool:
-    """Bring all three schemas up to date. Returns whether Dagster's or MLflow's had to be looked at."""
+    """Bring all three schemas up to date. Returns whether Dagster's or MLflow's had to be looked at.
+
+    Raises:
+        MigrationError: one can't be, or is of a newer version of the platform.
+    """
     database = Database.connect(settings.database)
     try:
         database.migrate()
@@ -64,6 +69,8 @@ def migrate(settings: Settings) -> bool:
             for schema in ("dagster", "mlflow"):
                 make_schema(connection, schema)
             rights.grant(connection)
+    except NewerTablesError as error:
+        raise MigrationError(str(error)) from None
     finally:
         database.dispose()
     marker = settings.home / "migrated.json"

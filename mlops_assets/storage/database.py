@@ -248,15 +248,22 @@ class Database:
             session.scalar(sql("SELECT 1"))
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version. Safe to call twice at once and while serving."""
+        """Bring the schema to the newest version. Safe to call twice at once and while serving.
+
+        Raises:
+            NewerTablesError: it is beyond what this version of the platform knows; nothing is changed.
+        """
         from alembic import command
         from alembic.config import Config
+
+        from mlops_assets.storage import revisions
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.begin() as connection:
             connection.execute(sql("SELECT pg_advisory_xact_lock(hashtext('mlops.migrate'))"))
             make_schema(connection, SCHEMA)
+            revisions.refuse_newer(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

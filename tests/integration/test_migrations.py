@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
-from mlops_assets.storage.database import MIGRATIONS, Database
+from mlops_assets.installation import schema
+from mlops_assets.settings import Settings
+from mlops_assets.storage.database import MIGRATIONS, SCHEMA, Database
+from mlops_assets.storage.revisions import TABLE, newest
 
 # Columns, keys and checks, indexes, triggers and rights: what a migration can leave behind or forget.
 _LOOKS = """
@@ -70,3 +75,23 @@ def test_every_migration_can_be_taken_back_and_made_again(fresh: Database) -> No
         downgrade(fresh, before)
     # Only the mark of the version is left.
     assert {name.partition(".")[0] for kind, name, _ in looks(fresh) if kind == "column"} == {"migration"}
+
+
+def test_tables_of_a_newer_version_are_refused_by_name_and_left_alone(fresh: Database, tmp_path: Path) -> None:
+    """Somebody goes back to the version before, after an upgrade."""
+    with fresh.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {SCHEMA}.{TABLE} SET version_num = '9999'"))
+        connection.execute(text(f"ALTER TABLE {SCHEMA}.ledger ADD COLUMN next_thing text"))
+    before = looks(fresh)
+    settings = Settings(home=tmp_path, database_url=SecretStr(fresh.engine.url.render_as_string(hide_password=False)))
+    with pytest.raises(schema.MigrationError) as refused:
+        schema.migrate(settings)
+    said = str(refused.value)
+    assert "tables are at version 9999" in said
+    assert f"up to {newest()}:" in said
+    assert "restore the backup" in said
+    assert looks(fresh) == before
+    # Nor was anything of Dagster's or MLflow's begun.
+    assert not (tmp_path / "migrated.json").exists()
+    with fresh.engine.connect() as connection:
+        assert connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.{TABLE}")) == "9999"

@@ -17,6 +17,7 @@ from mlops_assets.backup.record import RECORD_FILE, BackupError
 from mlops_assets.backup.restore import restore
 from mlops_assets.installation.up import InstallationError, exclusive, start
 from mlops_assets.settings import Settings
+from mlops_assets.storage import revisions
 from mlops_assets.storage.files import Storage
 from tests.integration.backup.saved_platform import PRODUCT, everything, fill, looked_into, report
 from tests.integration.test_migrations import downgrade
@@ -146,10 +147,10 @@ def test_a_backup_of_an_older_version_is_restored_onto_this_one_and_upgraded(tmp
     restore(new, tmp_path / "backup", report())
     with looked_into(new) as restored:
         with restored.engine.connect() as connection:
-            assert database.revision_of(connection) == revision
+            assert revisions.revision_of(connection) == revision
         restored.migrate()
         with restored.engine.connect() as connection:
-            assert database.revision_of(connection) > revision
+            assert revisions.revision_of(connection) > revision
             assert connection.scalar(text("SELECT count(*) FROM mlops.ledger")) == made.tables["mlops.ledger"].rows
 
 
