@@ -58,6 +58,7 @@ class Follower:
         self._clock = clock
         self._role: Role | None = None
         self._restored = False
+        self._remembered = True
         self._failed: Role | None = None
         self._failures = 0
         self._try_again = 0.0
@@ -97,6 +98,8 @@ class Follower:
 
     def step(self) -> None:
         """Read the role once and make the served model agree with it, if it can be done now."""
+        if not self._remembered:
+            self._remember(self._role)
         try:
             role = self._reader.current()
         except RolesError as error:
@@ -183,10 +186,15 @@ class Follower:
         self._remember(role)
 
     def _remember(self, role: Role | None) -> None:
+        """Write down what serves, for a start without database; what can't be written now is tried again."""
         try:
             self._store.remember(role)
         except (RuntimeError, OSError) as error:
-            log.warning("a restart without database would not find this state: %s", error)
+            if self._remembered:
+                log.warning("a restart without database would not find this state: %s", error)
+            self._remembered = False
+        else:
+            self._remembered = True
 
     def _note_failure(self, role: Role, error: Exception) -> None:
         reason = f"release {role.version} can't serve: {error}"

@@ -97,11 +97,28 @@ class Journal:
                 self._keep(line[written:])
                 self._flush()
 
+    def try_append(self, line: bytes) -> bool:
+        """Write a line ended by a newline at once, or keep nothing of it; whether it is on the disk."""
+        with self._lock:
+            if self._buffer:
+                self._flush()
+            if self._buffer:
+                return False
+            try:
+                self._write(line)
+            except OSError as error:
+                self._fail(error)
+                return False
+            return True
+
     def rotate_if_due(self) -> None:
         """Try again what waits in memory and end a segment that is old; call it every half second or so."""
         with self._lock:
             if self._buffer:
                 self._flush()
+            else:
+                # Whether the disk takes lines again shows at the next one.
+                self._problem = None
             if self._file is not None and time.monotonic() >= self._rotate_at:
                 self._end_segment()
 
@@ -214,7 +231,7 @@ class Journal:
         if error.errno == errno.EFBIG and self._size:
             self._end_segment()
         if problem != self._problem:
-            log.error("journal lines wait in memory: %s", problem)
+            log.error("the journal can't be written, lines wait in memory: %s", problem)
         self._problem = problem
 
     def _waiting(self) -> int:

@@ -40,9 +40,14 @@ class JournalState(Protocol):
 
 
 class Journal(Protocol):
-    """Where lines go, from any thread. `append` never raises; `state` tells whether lines reach the disk."""
+    """Where lines go, from any thread; nothing raises. `state` tells whether lines reach the disk.
+
+    What it doesn't take, `append` keeps in memory and `try_append` refuses.
+    """
 
     def append(self, line: bytes) -> None: ...
+
+    def try_append(self, line: bytes) -> bool: ...
 
     def rotate_if_due(self) -> None: ...
 
@@ -90,20 +95,14 @@ class Recorder:
     def feedback(self, prediction_id: str, kind: str, value: float | None, text: str | None) -> bool:
         """Log one feedback; False when it isn't safe on the disk, and so must not be acknowledged.
 
-        Looks through the journal's folder, so call it off the event loop.
+        Then nothing of it is kept: who is refused gives it again, to another host, and it would be there twice.
+        May wait for the disk, so call it off the event loop.
         """
-        if not self._writable():
-            return False
         record = {
             "k": "f", "id": uuid7(), "product": self._product, "prediction_id": prediction_id, "at": time.time(),
             "type": kind, "value": value, "text": text,
         }  # fmt: skip
-        self.journal.append(_line(record))
-        return self._writable()
-
-    def _writable(self) -> bool:
-        state = self.journal.state()
-        return state.problem is None and not state.buffered_lines
+        return self.journal.try_append(_line(record))
 
 
 def _line(record: dict[str, Any]) -> bytes:

@@ -21,6 +21,12 @@ class FakeJournal:
     def append(self, line: bytes) -> None:
         self.appended.append(line)
 
+    def try_append(self, line: bytes) -> bool:
+        if self.problem is not None or self.buffered:
+            return False
+        self.append(line)
+        return True
+
     def rotate_if_due(self) -> None:
         """Nothing to rotate."""
 

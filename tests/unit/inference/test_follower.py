@@ -228,6 +228,26 @@ def test_pointer_that_cannot_be_written_does_not_stop_serving(tmp_path: Path, mo
     assert [scene.step(), scene.step(None), scene.step(TWO)] == [1, None, 2]
 
 
+def test_pointer_that_could_not_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(ONE, tmp_path)
+
+    def full(_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.shelf, "remember", full)
+        assert [scene.step(), scene.step(TWO), scene.step(), scene.step()] == [1, 2, 2, 2]
+    assert scene.shelf.remembered == []
+    assert len([r for r in caplog.records if "restart without database" in r.message]) == 1
+    # The ledger has nothing new, or can't even be read.
+    assert scene.step(RolesError("gone")) == 2
+    assert scene.shelf.remembered == [TWO]
+    scene.step()
+    assert scene.shelf.remembered == [TWO]
+
+
 def test_thread_survives_a_fault_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 

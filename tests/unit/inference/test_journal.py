@@ -120,6 +120,38 @@ def test_lines_wait_while_the_disk_takes_nothing(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("limit_files")
+def test_a_line_that_is_only_tried_is_on_the_disk_or_nowhere(folder: Path) -> None:
+    journal = Journal(folder, "one")
+    assert journal.try_append(b"first\n")
+    largest_file(0)
+    assert not journal.try_append(b"second\n")
+    state = journal.state()
+    assert state.problem is not None
+    assert (state.buffered_lines, state.lost_lines) == (0, 0)
+    # One that must survive waits, and none is written before it.
+    journal.append(b"third\n")
+    assert not journal.try_append(b"4\n")
+    assert journal.state().buffered_lines == 1
+    largest_file(resource.RLIM_INFINITY)
+    assert journal.try_append(b"fifth\n")
+    assert lines_in(folder) == [b"first\n", b"third\n", b"fifth\n"]
+    assert journal.state().problem is None
+    journal.close()
+
+
+@pytest.mark.usefixtures("limit_files")
+def test_a_problem_is_forgotten_when_nothing_waits_for_its_end(folder: Path) -> None:
+    journal = Journal(folder, "one")
+    largest_file(0)
+    assert not journal.try_append(b"only tried\n")
+    assert journal.state().problem is not None
+    largest_file(resource.RLIM_INFINITY)
+    journal.rotate_if_due()
+    assert journal.state().problem is None
+    journal.close()
+
+
+@pytest.mark.usefixtures("limit_files")
 def test_a_line_that_fits_in_part_is_cut_off_and_written_whole_later(folder: Path) -> None:
     journal = Journal(folder, "one")
     largest_file(10)
