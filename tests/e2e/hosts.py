@@ -20,6 +20,7 @@ from mlops_assets.settings import Settings
 from mlops_assets.storage import rights
 from tests.e2e.installation import Installation
 from tests.e2e.network import Host, network
+from tests.e2e.small_disk import SmallDisk, small_disk
 from tests.integration.dask_cluster import running_scheduler, running_worker
 from tests.integration.object_store import running_object_store
 from tests.integration.own_postgres import OwnPostgres, running_own_postgres
@@ -28,6 +29,8 @@ from tests.integration.own_postgres import OwnPostgres, running_own_postgres
 COMMAND_SECONDS = 500
 STORAGE = "s3://store/platform"
 SHARED_SECRETS = ("key", "operator_token", "inner_token")
+# The serving host whose disk is a small one.
+SMALL = "serving1"
 
 
 @dataclass
@@ -39,6 +42,16 @@ class Member(Installation):
     def end(self) -> None:
         """Kill everything at once, as when the power fails."""
         leftovers.end(self.processes())
+
+    def change_code(self, folder: Path) -> None:
+        """Stop it, and start it from the project in `folder`."""
+        self.ok("down")
+        self.variables["PYTHONPATH"] = str(folder)
+        self.ok("up")
+
+    def code(self) -> set[str]:
+        """Folders of the projects that its programs were started from."""
+        return {process.cwd() for process in self.processes()}
 
 
 @dataclass
@@ -62,13 +75,17 @@ class Worker:
 
 @dataclass(frozen=True)
 class Hosts:
-    """The whole installation, with the servers of others that it uses; `scheduler` is the Dask cluster's address."""
+    """The whole installation, with the servers of others that it uses.
+
+    `scheduler` is the Dask cluster's address, `disk` that of the first serving host.
+    """
 
     members: dict[str, Member]
     workers: dict[str, Worker]
     hosts: dict[str, Host]
     database: OwnPostgres
     scheduler: str
+    disk: SmallDisk
 
     @property
     def gateway(self) -> str:
@@ -130,6 +147,7 @@ def running_hosts(serving: int = 2, working: int = 2) -> Iterator[Hosts]:
             "MLOPS_READER_DATABASE_URL": database.url(rights.READER),
             "MLOPS_DASK_ADDRESS": scheduler,
         }
+        disk = stack.enter_context(small_disk(folder / SMALL))
         members = {}
         for name in ("orchestrator", *replicas, "gateway"):
             part = "serving" if name in replicas else name
@@ -145,7 +163,7 @@ def running_hosts(serving: int = 2, working: int = 2) -> Iterator[Hosts]:
             )
             stack.callback(members[name].end)
         start(members, folder)
-        yield Hosts(members, workers, hosts, database, scheduler)
+        yield Hosts(members, workers, hosts, database, scheduler, disk)
 
 
 @contextmanager

@@ -1,25 +1,30 @@
-"""The platform on nine hosts with a PostgreSQL, an S3 and a Dask cluster of others: the whole loop, and hosts that die.
+"""The platform on nine hosts with a PostgreSQL, an S3 and a Dask cluster of others: the whole loop and what goes wrong.
 
-One installation for all of them, in this order: each test starts from what the one before it left.
+Hosts die, can't reach each other, have no space left and are of two versions. One installation for all of them, in this
+order: each test starts from what the one before it left.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from distributed import Client as DaskClient
+from sqlalchemy import text
 
 from mlops_assets.api.orchestrator import Orchestrator
 from mlops_assets.rollout.ledger import Ledger
 from mlops_assets.rollout.phases import Phase
-from mlops_assets.storage import rights
+from mlops_assets.storage import revisions, rights
 from mlops_assets.storage.database import Database
 from tests.e2e.hosts import Hosts, Member, Worker, running_hosts
 from tests.e2e.load import BODY, PRODUCT, ROUTE, Account, Client, doubled, lost
+from tests.e2e.next_version import COLUMN, SAYS, make_next_version, revision_of_next
 from tests.servers import wait_until
 
 # Nine hosts are started before the first test, on two cores.
@@ -50,9 +55,9 @@ def database(hosts: Hosts) -> Iterator[Database]:
 
 
 @contextmanager
-def asked(hosts: Hosts, database: Database, answers: int = 400) -> Iterator[Account]:
+def asked(hosts: Hosts, database: Database, answers: int = 400, pause: float = 0.05) -> Iterator[Account]:
     """Users ask and rate before, while and after something happens; all are answered and nothing is lost."""
-    with Client(hosts.gateway, workers=6, pause=0.05) as client:
+    with Client(hosts.gateway, workers=6, pause=pause) as client:
         account = client.account
         more(account, answers // 4)
         yield account
@@ -101,6 +106,35 @@ def versions(hosts: Hosts, port: int) -> list[int | None]:
             told = {}
         found.append(told.get("version"))
     return found
+
+
+def journal(service: str) -> dict[str, Any]:
+    """What a service says of the log of its answers."""
+    found: dict[str, Any] = httpx.get(f"{service}/api/health", timeout=5).json()["journal"]
+    return found
+
+
+def rated_twice(database: Database, account: Account) -> int:
+    """How many ratings there are beyond the one that users gave to a prediction."""
+    query = """
+        SELECT count(*) - count(DISTINCT prediction_id) FROM mlops.feedback
+        WHERE type = 'rating' AND prediction_id = ANY(CAST(:rated AS uuid[]))"""
+    with database.engine.connect() as connection:
+        return int(connection.scalar(text(query), {"rated": [p for p, _ in account.feedback]}) or 0)
+
+
+def columns(database: Database, name: str) -> set[str]:
+    """Tables that have a column of that name."""
+    query = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'mlops' AND column_name = :name"
+    with database.engine.connect() as connection:
+        return set(connection.scalars(text(query), {"name": name}))
+
+
+def makers(database: Database, version: int | None) -> set[str | None]:
+    """Which versions of the platform answered from a release."""
+    query = f"SELECT DISTINCT {COLUMN} FROM mlops.prediction WHERE version = :version"
+    with database.engine.connect() as connection:
+        return set(connection.scalars(text(query), {"version": version}))
 
 
 def test_every_host_runs_its_part_and_users_are_answered(hosts: Hosts) -> None:
@@ -202,6 +236,37 @@ def test_a_promotion_reaches_every_host(hosts: Hosts, database: Database) -> Non
         wait_until(lambda: ledger.state(PRODUCT).phase is Phase.WATCH, 60)
 
 
+def test_a_serving_host_whose_disk_is_full_costs_nothing_and_goes_on_when_there_is_space(
+    hosts: Hosts, database: Database
+) -> None:
+    """Meanwhile an operator takes the promotion back, which the host follows from the copy that it has."""
+    full, ledger, ports = hosts.serving[0], Ledger(database), hosts.settings().ports
+    service, idle = (f"http://{full.address}:{port}" for port in (ports.production(0), ports.candidate(0)))
+    with asked(hosts, database) as account:
+        with hosts.disk.full():
+            wait_until(lambda: "no space" in str(journal(service)["problem"]), 60, full.logs)
+            more(account, 200)
+            ledger.rollback(PRODUCT, actor="kim", reason="as it was", retrain=False)
+            wanted = ledger.state(PRODUCT).production
+            wait_until(lambda: versions(hosts, ports.production(0)) == [wanted] * 2, 60, full.logs)
+            more(account, 200)
+            # It answers, but what it can't keep it doesn't take: also the first line that one of its services tries.
+            assert journal(service)["buffered_lines"] > 0
+            wait_until(lambda: journal(idle)["backlog_bytes"] == 0, 60, full.logs)
+            rated, stars = account.feedback[-1]
+            other = {"prediction_id": rated, "feedback_type": "rating", "feedback_value": stars % 5 + 1}
+            for asked_first in (idle, service):
+                assert httpx.post(f"{asked_first}/api/feedback", json=other, timeout=10).status_code == 503
+        wait_until(lambda: journal(service)["problem"] is None, 60, full.logs)
+        wait_until(lambda: ready([full]), 60, full.logs)
+    told = journal(service)
+    assert (told["buffered_lines"], told["lost_lines"]) == (0, 0)
+    assert rated_twice(database, account) == 0
+    # A start without the database would find the release that serves.
+    pointer = full.home / "serving" / f"{PRODUCT}_production" / "releases" / "pointer.json"
+    wait_until(lambda: json.loads(pointer.read_text())["kept"][0]["version"] == wanted, 30, pointer.read_text)
+
+
 def test_a_new_password_of_the_services_reaches_host_after_host(hosts: Hosts, database: Database) -> None:
     """As deploy/HOSTS.md says: the role gets it first, then each host, which is stopped and started."""
     new = "another-one"
@@ -225,3 +290,51 @@ def test_a_new_password_of_the_services_reaches_host_after_host(hosts: Hosts, da
     with asked(hosts, database):
         pass
     assert ready(list(hosts.members.values()))
+
+
+def test_hosts_of_two_versions_work_together_while_one_after_the_other_is_upgraded(
+    hosts: Hosts, database: Database, tmp_path: Path
+) -> None:
+    """As deploy/HOSTS.md says: the orchestrator first, then serving hosts, at last the gateway."""
+    code, ledger, ports = make_next_version(tmp_path / "next"), Ledger(database), hosts.settings().ports
+    orchestrator, (first, second) = hosts.members["orchestrator"], hosts.serving
+    before = ledger.state(PRODUCT).candidate
+    # A training on the same cores as everything else: users are in less of a hurry.
+    with asked(hosts, database, pause=0.2) as account:
+        orchestrator.change_code(code)
+        assert columns(database, COLUMN) >= {"prediction", "ledger"}
+        more(account, 100)
+        # What the new orchestrator makes, hosts of the version before serve.
+        with Orchestrator.of(hosts.settings()) as asking:
+            asking.launch(f"{PRODUCT}_train")
+            wait_until(lambda: ledger.state(PRODUCT).candidate not in (None, before), 400, orchestrator.logs)
+            wait_until(lambda: ledger.state(PRODUCT).phase is Phase.HOLD, 60, orchestrator.logs)
+            worked_on = str(newest_model(asking)[1]["worked_on"])
+        # Dask's workers have the code of the version before.
+        assert worked_on.startswith("this machine, because of "), worked_on
+        candidate = ledger.state(PRODUCT).candidate
+        assert (ledger.release(PRODUCT, candidate or 0).manifest or {})[COLUMN] == SAYS
+        assert versions(hosts, ports.candidate(0)) == [candidate] * 2
+        more(account, 100)
+        first.change_code(code)
+        more(account, 100)
+        ledger.promote(PRODUCT, "kim", "better")
+        wait_until(lambda: versions(hosts, ports.production(0)) == [candidate] * 2, 60)
+        wait_until(lambda: ledger.state(PRODUCT).phase is Phase.WATCH, 60)
+        more(account, 100)
+        second.change_code(code)
+    # There is one gateway: users wait for it.
+    hosts.members["gateway"].change_code(code)
+    with asked(hosts, database):
+        pass
+    assert makers(database, candidate) == {None, SAYS}
+    assert [member.code() for member in hosts.serving] == [{str(code)}] * 2
+    assert ready(list(hosts.members.values()))
+
+
+def test_who_goes_back_to_the_version_before_is_told_what_is_in_the_way(hosts: Hosts) -> None:
+    told = hosts.members["orchestrator"].run("migrate", PYTHONPATH="")
+    assert told.returncode == 1
+    assert f"version {revision_of_next()}" in told.stderr
+    assert f"up to {revisions.newest()}" in told.stderr
+    assert "Traceback" not in told.stderr
