@@ -43,6 +43,12 @@ class Member(Installation):
         """Kill everything at once, as when the power fails."""
         leftovers.end(self.processes())
 
+    def lose_disk(self) -> None:
+        """Leave nothing but what deploy/HOSTS.md says has to be brought to another host."""
+        for path in self.home.iterdir():
+            if path.name != "secrets":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def change_code(self, folder: Path) -> None:
         """Stop it, and start it from the project in `folder`."""
         self.ok("down")

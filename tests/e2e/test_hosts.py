@@ -40,6 +40,10 @@ query Model($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset 
     ... on FloatMetadataEntry { floatValue }
 } } } } }"""
 
+CAPTURED = """query Captured($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+  ... on LogsCapturedEvent { fileKey } } } } }"""
+LOGS = "query Logs($key: [String!]!) { capturedLogs(logKey: $key) { stderr } }"
+
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
@@ -84,6 +88,14 @@ def newest_model(orchestrator: Orchestrator) -> tuple[str, dict[str, str | float
     (made,) = found["assetMaterializations"]
     said = {entry.pop("label"): next(iter(entry.values()), None) for entry in made["metadataEntries"]}
     return made["runId"], {name: said[name] for name in ("family", "median_ape", "trials", "worked_on")}
+
+
+def printed(orchestrator: Orchestrator, run: str) -> str:
+    """What Dagster shows of what a run printed."""
+    events = orchestrator.query(CAPTURED, {"id": run})["logsForRun"]["events"]
+    keys = [event["fileKey"] for event in events if event]
+    found = [orchestrator.query(LOGS, {"key": [run, "compute_logs", key]})["capturedLogs"] for key in keys]
+    return "".join(log["stderr"] or "" for log in found)
 
 
 def in_the_middle(cluster: DaskClient, worker: Worker) -> bool:
@@ -204,7 +216,7 @@ def test_a_serving_host_that_dies_costs_nothing_and_ships_what_it_had_when_it_is
     assert ready([dead])
 
 
-def test_users_are_answered_without_the_orchestrator_and_it_goes_on_where_it_was(
+def test_users_are_answered_without_the_orchestrator_and_it_goes_on_elsewhere_where_it_was(
     hosts: Hosts, database: Database
 ) -> None:
     orchestrator = hosts.members["orchestrator"]
@@ -212,9 +224,13 @@ def test_users_are_answered_without_the_orchestrator_and_it_goes_on_where_it_was
     with asked(hosts, database) as account:
         orchestrator.end()
         more(account, 200)
+        orchestrator.lose_disk()
         orchestrator.ok("up")
     assert ready([orchestrator])
     assert Ledger(database).state(PRODUCT).production == before.production
+    with Orchestrator.of(hosts.settings()) as asking:
+        run, _ = newest_model(asking)
+        assert f"{PRODUCT}/model" in printed(asking, run).replace("__", "/")
 
 
 def test_users_are_answered_while_the_database_cannot_be_reached(hosts: Hosts, database: Database) -> None:
