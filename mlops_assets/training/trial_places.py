@@ -22,9 +22,6 @@ from mlops_assets.training.threads import one_thread
 from mlops_assets.training.trial_order import TrialOrder
 from mlops_assets.training.trials import Fold, Folds, Part, Task, TrainingSet, attempt, encode
 
-# So many tasks wait at the workers, which have no pause between two.
-AHEAD = 1
-
 
 def run(place: Place, data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float) -> Iterator[Part]:
     """Each task's part, in any order, until `deadline` by the monotonic clock.
@@ -65,7 +62,8 @@ def _in_processes(data: TrainingSet, spec: Search, tasks: Sequence[Task], deadli
     waiting: set[Future[Part]] = set()
     try:
         while (left := deadline - time.monotonic()) > 0:
-            waiting |= {pool.submit(_attempt, task) for task in islice(order, workers + AHEAD - len(waiting))}
+            # None waits at a worker: which is best next, shows when one is free.
+            waiting |= {pool.submit(_attempt, task) for task in islice(order, workers - len(waiting))}
             if not waiting:
                 break
             ready, waiting = wait(waiting, timeout=left, return_when=FIRST_COMPLETED)
@@ -126,7 +124,7 @@ def _on_cluster(
     threads = sum(worker_threads(place.address, client))
     order = TrialOrder(tasks, threads, deadline)
     parts = (client.submit(_attempt_there, task, encoded[task.fold], spec.seed, pure=False) for task in order)
-    for part, used in results(place.address, client, parts, deadline, at_once=threads + AHEAD):
+    for part, used in results(place.address, client, parts, deadline, at_once=threads):
         order.heard(part)
         usage.add_elsewhere(used)
         yield part
