@@ -26,6 +26,8 @@ PRINTED, STAGES = "printed", "stages"
 MARK = ".kept"
 # How long a run's process stays for it at most.
 SECONDS = 20.0
+# How long a page waits for the store.
+WAIT_SECONDS = 5.0
 # What wasn't there is asked for again after so long: pages ask again and again while a run hasn't printed anything.
 AGAIN_SECONDS = 60.0
 REMEMBERED = 1000
@@ -63,9 +65,20 @@ class KeptLogs:
         return (self.folder / run_id / MARK).exists()
 
     def bring(self, run_id: str) -> None:
-        """Make the run's folder on this machine from the copy, if it has none and there is one."""
+        """Make the run's folder on this machine from the copy, if it has none and there is one.
+
+        Who asks isn't kept longer than WAIT_SECONDS: what comes later is there when somebody asks again.
+        """
         if (self.folder / run_id).exists() or time.monotonic() < self._missed.get(run_id, 0.0):
             return
+        if len(self._missed) >= REMEMBERED:
+            self._missed.clear()
+        self._missed[run_id] = time.monotonic() + AGAIN_SECONDS
+        thread = threading.Thread(target=self._fetch, args=(run_id,), name="bring logs", daemon=True)
+        thread.start()
+        thread.join(WAIT_SECONDS)
+
+    def _fetch(self, run_id: str) -> None:
         partial = self.folder / f".{secrets.token_hex(8)}{PARTIAL}"
         try:
             # Not for other users: stages of other runs are such users.
@@ -74,14 +87,10 @@ class KeptLogs:
             if any(partial.iterdir()):
                 (partial / MARK).touch()
                 os.rename(partial, self.folder / run_id)
-                return
         except (OSError, StorageError) as error:
             log.warning("what run %s printed can't be brought: %s", run_id, error)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        if len(self._missed) >= REMEMBERED:
-            self._missed.clear()
-        self._missed[run_id] = time.monotonic() + AGAIN_SECONDS
 
     def remove(self, run_id: str) -> None:
         """Remove a run's copy. Raises StorageError."""

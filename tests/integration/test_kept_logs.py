@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -114,6 +115,24 @@ def test_stages_logs_are_read_on_a_host_that_has_not_written_them(host: Settings
     assert ([line.text for line in lines], ended) == ([f"attempt 2, line {line}" for line in range(3)], True)
     assert (there.stage_logs / run).stat().st_mode & 0o077 == 0
     assert logs.attempts(str(uuid4()), "train") == []
+
+
+def test_a_store_that_hangs_holds_up_no_page(host: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, answers = str(uuid4()), threading.Event()
+    key = printed(host, run)
+    kept_logs.keep_at_end(run, host)
+    there, fetch = manager(another(host, tmp_path)), kept_logs.fetch_files
+
+    def hanging(storage: Storage, into: Path) -> None:
+        assert answers.wait(60)
+        fetch(storage, into)
+
+    monkeypatch.setattr(kept_logs, "fetch_files", hanging)
+    monkeypatch.setattr(kept_logs, "WAIT_SECONDS", 0.1)
+    assert there.get_log_data(key).stdout is None
+    answers.set()
+    wait_for(lambda: there.is_capture_complete(key), 30, "what the store said at last")
+    assert there.get_log_data(key).stdout == b"hello\n"
 
 
 def test_a_store_that_is_away_costs_a_run_nothing_and_a_round_makes_up_for_it(
