@@ -38,6 +38,16 @@ class ClusterError(RuntimeError):
         super().__init__(f"{VARIABLE}={address}: {cause}")
 
 
+class DataLostError(ClusterError):
+    """A worker was lost with the only copy of what tasks need. The cluster is there: send it again.
+
+    Sending to all workers is no help against it: Dask's active memory manager drops what it takes for spare copies.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address, "a worker was lost with the only copy of data")
+
+
 class _LostResultError(RuntimeError):
     """A worker was lost with a result that wasn't fetched yet: others do its task again."""
 
@@ -125,6 +135,16 @@ def worker_threads(address: str, client: Client) -> list[int]:
     return [worker["nthreads"] for worker in told["workers"].values()]
 
 
+def sent(address: str, client: Client, data: Any, deadline: float) -> Future:
+    """The data, on each worker of now. A worker that comes in a lost one's place is waited for. Raises ClusterError."""
+    seconds = min(WORKERLESS_SECONDS, max(0.0, deadline - time.monotonic()))
+    try:
+        future: Future = client.scatter(data, broadcast=True, hash=False, timeout=seconds)
+    except (OSError, TimeoutError) as error:
+        raise ClusterError(address, f"it doesn't take the data: {type(error).__name__}") from error
+    return future
+
+
 def results(
     address: str, client: Client, futures: Iterable[Future], deadline: float, at_once: int = sys.maxsize
 ) -> Iterator[Any]:
@@ -134,8 +154,8 @@ def results(
     given: what submits them can go by those.
 
     The scheduler has a lost worker's tasks done again by others. A task that has begun on a worker can't be
-    interrupted: it ends there, and nobody hears of it. Raises ClusterError when the cluster is lost, and what a task
-    raised.
+    interrupted: it ends there, and nobody hears of it. Raises ClusterError when the cluster is lost, DataLostError when
+    what was sent is, and what a task raised.
     """
     from distributed import CancelledError, wait
 
@@ -154,11 +174,11 @@ def results(
                 workers_seen = _workers_seen(address, client, workers_seen)
                 continue
             except CancelledError as error:
-                raise ClusterError(address, LOST) from error
+                raise _cancelled(address, client) from error
             waiting = set(waited.not_done)
             for future in waited.done:
                 try:
-                    found = _result(address, future)
+                    found = _result(address, client, future)
                 except _LostResultError:
                     waiting.add(future)
                     workers_seen = _workers_seen(address, client, workers_seen)
@@ -182,7 +202,12 @@ def _submitted(address: str, client: Client, coming: Iterator[Future], count: in
     raise ClusterError(address, LOST)
 
 
-def _result(address: str, future: Future) -> Any:
+def _cancelled(address: str, client: Client) -> ClusterError:
+    """Why the scheduler has cancelled what this process waits for."""
+    return DataLostError(address) if client.status == "running" else ClusterError(address, LOST)
+
+
+def _result(address: str, client: Client, future: Future) -> Any:
     from distributed import CancelledError, KilledWorker
 
     if future.status == "error":
@@ -200,7 +225,7 @@ def _result(address: str, future: Future) -> Any:
     except (CancelledError, OSError, TimeoutError) as error:
         if future.status in LOST_RESULT:
             raise _LostResultError from error
-        raise ClusterError(address, LOST) from error
+        raise _cancelled(address, client) from error
 
 
 def _workers_seen(address: str, client: Client, seen: float) -> float:

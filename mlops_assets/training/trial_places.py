@@ -14,13 +14,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
 
-from mlops_assets.compute.cluster import ClusterError, results, worker_threads
+from mlops_assets.compute.cluster import ClusterError, DataLostError, results, sent, worker_threads
 from mlops_assets.compute.place import Place
 from mlops_assets.runs import usage
 from mlops_assets.training.spec import Search
 from mlops_assets.training.threads import one_thread
 from mlops_assets.training.trial_order import TrialOrder
 from mlops_assets.training.trials import Fold, Folds, Part, Task, TrainingSet, attempt, encode
+
+# How often data that was lost with a worker is sent again before a trial is done: something may kill each worker.
+SENT_AGAIN = 3
 
 
 def run(place: Place, data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float) -> Iterator[Part]:
@@ -29,14 +32,18 @@ def run(place: Place, data: TrainingSet, spec: Search, tasks: Sequence[Task], de
     What a cluster hasn't done when it is lost is done here. Raises whatever a task raises.
     """
     left = {(task.trial, task.fold): task for task in tasks}
-    if place.client is not None:
+    lost = 0
+    while place.client is not None:
         try:
-            for part in _on_cluster(place, data, spec, tasks, deadline):
+            for part in _on_cluster(place, data, spec, list(left.values()), deadline):
                 del left[part.trial, part.fold]
+                lost = 0
                 yield part
             return
         except ClusterError as error:
-            place.give_up(error)
+            lost += 1
+            if not isinstance(error, DataLostError) or lost > SENT_AGAIN:
+                place.give_up(error)
     yield from _here(data, spec, list(left.values()), deadline)
 
 
@@ -114,14 +121,11 @@ def _on_cluster(
     """The data goes to the workers once, each fold is encoded once, and both stay there until the end."""
     client = place.client
     assert client is not None
-    try:
-        # To each worker: one that is lost takes nothing with it that another one hasn't.
-        sent = client.scatter(data, broadcast=True, hash=False, timeout=max(0.0, deadline - time.monotonic()))
-    except (OSError, TimeoutError) as error:
-        raise ClusterError(place.address, f"it doesn't take the data: {type(error).__name__}") from error
+    there = sent(place.address, client, data, deadline)
     numbers = sorted({task.fold for task in tasks})
-    encoded = {n: client.submit(_encode_there, sent, spec.folds, n, pure=False) for n in numbers}
-    threads = sum(worker_threads(place.address, client))
+    encoded = {n: client.submit(_encode_there, there, spec.folds, n, pure=False) for n in numbers}
+    # None when the last worker has just been lost: `results` waits for another one.
+    threads = max(1, sum(worker_threads(place.address, client)))
     order = TrialOrder(tasks, threads, deadline)
     parts = (client.submit(_attempt_there, task, encoded[task.fold], spec.seed, pure=False) for task in order)
     for part, used in results(place.address, client, parts, deadline, at_once=threads):

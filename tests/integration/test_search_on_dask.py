@@ -19,6 +19,7 @@ from mlops_assets.compute.cluster import ClusterError, workers_of
 from mlops_assets.compute.place import HERE, Place, place_of_work
 from mlops_assets.installation import doctor
 from mlops_assets.settings import PROJECT, Settings
+from mlops_assets.training import trial_places
 from mlops_assets.training.fit import search_and_fit
 from mlops_assets.training.search import SearchResult, Trial, search
 from mlops_assets.training.trials import TrainingSet
@@ -104,6 +105,26 @@ def test_a_killed_workers_trials_are_done_again_by_the_other(address: str, folde
         found = lasting(place, lambda: third.send_signal(signal.SIGKILL))
         assert place.said == f"3 Dask workers at {address}", "the cluster went on"
         assert third.wait(20) == -signal.SIGKILL
+    same(found, alone)
+
+
+@pytest.mark.parametrize("times", [trial_places.SENT_AGAIN, 0])
+def test_what_a_killed_worker_alone_had_is_sent_to_one_that_takes_its_place(
+    folder: Path, alone: SearchResult, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(trial_places, "SENT_AGAIN", times)
+    with ExitStack() as opened:
+        found_at = opened.enter_context(running_scheduler(folder))
+        only = opened.enter_context(running_worker(found_at, folder))
+        place = opened.enter_context(on(found_at))
+
+        def replace_it() -> None:
+            only.kill()
+            opened.enter_context(running_worker(found_at, folder))
+
+        found = lasting(place, replace_it)
+        lost = f"{HERE}, because of MLOPS_DASK_ADDRESS={found_at}: a worker was lost with the only copy of data"
+        assert place.said == (f"1 Dask worker at {found_at}" if times else lost)
     same(found, alone)
 
 
