@@ -285,8 +285,11 @@ def _of_two(load: Load) -> float:
 
 
 def _linear(pipelines: float, few: float, many: float) -> float:
-    """Between what was measured with few and with many pipelines, and beyond."""
-    return max(0.0, few + (many - few) * (pipelines - FEW) / (MANY - FEW)) if pipelines > FEW else few
+    """Between what was measured with few and with many pipelines, and beyond.
+
+    Nothing gets cheaper by more of them: what was measured so is the same at both, as exactly as it can be measured.
+    """
+    return few + max(0.0, many - few) * (pipelines - FEW) / (MANY - FEW) if pipelines > FEW else few
 
 
 def _run_host_gb(setup: Setup) -> float:

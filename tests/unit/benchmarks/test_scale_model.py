@@ -85,6 +85,11 @@ def test_what_grows_with_pipelines_is_a_line_through_what_was_measured() -> None
     assert (few, many, more) == pytest.approx((0.1, 0.298, 0.498))
 
 
+def test_nothing_gets_cheaper_by_more_pipelines() -> None:
+    costs = replace(ONES, tick_seconds=0.39, tick_many_seconds=0.37)
+    assert model.tick_seconds(costs, Load(predictions_per_second=0, pipelines=10_000)) == 0.39
+
+
 def test_partitions_of_their_own_leave_nothing_to_delete() -> None:
     load, name = Load(predictions_per_second=10, products=2), "log: a day of the largest product deleted"
     assert name in by_name(ONES, load, APART)
