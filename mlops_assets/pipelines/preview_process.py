@@ -184,6 +184,9 @@ def main(form: str, rows: int, columns: int, user: int) -> None:
     except Exception as error:  # noqa: BLE001 whatever a damaged file leads to
         found = {"problem": f"the file can't be read: {type(error).__name__}: {str(error)[:LONGEST_CELL]}"}
     sys.stdout.write(json.dumps(found))
+    sys.stdout.flush()
+    # Arrow's threads now and then abort a process that ends in the usual way, after all is told.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -178,3 +178,18 @@ def test_a_reader_that_a_file_has_taken_over_is_not_believed(
     for answer in answers:
         program.write_text(f"print({answer!r})")
         assert "nonsense" in preview(kept.storage, made).reason
+
+
+def test_a_reader_whose_libraries_break_down_at_its_end_has_told_what_it_read(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = kept.result(pd.DataFrame({"x": [1, 2]}))
+    program = tmp_path / "aborting.py"
+    # As Arrow's threads do once in some hundred times.
+    program.write_text(
+        "import atexit, os, runpy\n"
+        "atexit.register(os.abort)\n"
+        f"runpy.run_path({str(preview_tables.PROGRAM)!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(preview_tables, "PROGRAM", program)
+    assert preview(kept.storage, made).total_rows == 2
