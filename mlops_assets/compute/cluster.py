@@ -225,7 +225,10 @@ def _result(address: str, client: Client, future: Future) -> Any:
     except (CancelledError, OSError, TimeoutError) as error:
         if future.status in LOST_RESULT:
             raise _LostResultError from error
-        raise _cancelled(address, client) from error
+        if isinstance(error, CancelledError):
+            raise _cancelled(address, client) from error
+        # The result is there and doesn't come: sending the data again would lead to the same.
+        raise ClusterError(address, LOST) from error
 
 
 def _workers_seen(address: str, client: Client, seen: float) -> float:

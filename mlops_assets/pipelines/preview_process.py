@@ -163,7 +163,7 @@ def _give_up_rights(user: int) -> None:
 
 
 def main(form: str, rows: int, columns: int, user: int) -> None:
-    """Read the file and write what was found."""
+    """Read the file, write what was found, and end the process."""
     global _mapped
     for module in NEEDED_LATER:
         importlib.import_module(module)

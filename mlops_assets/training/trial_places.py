@@ -118,7 +118,7 @@ def _attempt(task: Task) -> Part:
 def _on_cluster(
     place: Place, data: TrainingSet, spec: Search, tasks: Sequence[Task], deadline: float
 ) -> Iterator[Part]:
-    """The data goes to the workers once, each fold is encoded once, and both stay there until the end."""
+    """The data goes to the workers once, each fold is encoded once, and both stay there as long as workers do."""
     client = place.client
     assert client is not None
     there = sent(place.address, client, data, deadline)

@@ -57,13 +57,15 @@ def on(address: str, heard: list[str] | None = None) -> Any:
     return place_of_work(Settings(dask_address=address), 5000, (heard if heard is not None else []).append)
 
 
-def lasting(place: Place, at_first: Any = lambda: None, data: TrainingSet | None = None) -> SearchResult:
-    """The search of `alone` there; `at_first` is called when the first trial is finished."""
+def lasting(
+    place: Place, at_first: Any = lambda: None, data: TrainingSet | None = None, times: int = 1
+) -> SearchResult:
+    """The search of `alone` there; `at_first` is called when the first trial is finished, or so many of the first."""
     heard: list[Trial] = []
 
     def hear(trial: Trial) -> None:
         heard.append(trial)
-        if len(heard) == 1:
+        if len(heard) <= times:
             at_first()
 
     return search(data or training_set(), spec(*LASTING), hear, place)
@@ -108,23 +110,34 @@ def test_a_killed_workers_trials_are_done_again_by_the_other(address: str, folde
     same(found, alone)
 
 
-@pytest.mark.parametrize("times", [trial_places.SENT_AGAIN, 0])
+@pytest.mark.parametrize("times", [1, 0])
 def test_what_a_killed_worker_alone_had_is_sent_to_one_that_takes_its_place(
     folder: Path, alone: SearchResult, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
+    # In a row: a second worker is lost after a trial was done.
     monkeypatch.setattr(trial_places, "SENT_AGAIN", times)
     with ExitStack() as opened:
         found_at = opened.enter_context(running_scheduler(folder))
-        only = opened.enter_context(running_worker(found_at, folder))
+        workers = [opened.enter_context(running_worker(found_at, folder))]
         place = opened.enter_context(on(found_at))
 
         def replace_it() -> None:
-            only.kill()
-            opened.enter_context(running_worker(found_at, folder))
+            workers[-1].kill()
+            workers.append(opened.enter_context(running_worker(found_at, folder)))
 
-        found = lasting(place, replace_it)
+        found = lasting(place, replace_it, times=2)
         lost = f"{HERE}, because of MLOPS_DASK_ADDRESS={found_at}: a worker was lost with the only copy of data"
         assert place.said == (f"1 Dask worker at {found_at}" if times else lost)
+    same(found, alone)
+
+
+def test_a_cluster_that_has_no_worker_just_when_the_search_begins_does_all_of_it(
+    address: str, alone: SearchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_places, "worker_threads", lambda *_: [])
+    with on(address) as place:
+        found = lasting(place)
+        assert "2 Dask workers" in place.said
     same(found, alone)
 
 
